@@ -1,0 +1,361 @@
+//! The table: one row for each pattern that is registered, all of its facts, checked while the program is compiled.
+//!
+//! A row says what an ELF header of that architecture looks like ([`crate::elf`] makes the bytes of it), which QEMU runs it,
+//! and every name that people call it by. Nothing else in the program knows an architecture. Two targets have two rows,
+//! because two machine numbers are in use: microblaze in both byte orders (QEMU registers only the unofficial 0xbaab).
+
+use crate::elf::Class::{self, Elf32, Elf64};
+use crate::elf::Data::{self, Lsb, Msb};
+use crate::elf::{Flags, Machine, Pattern};
+
+/// One architecture's programs, and what runs them.
+#[derive(Debug)]
+pub struct Arch {
+    /// The row's own name; the handler is called `qemu-NAME`.
+    pub name: &'static str,
+    /// What users ask for: [`Arch::name`], or the target that this row is a second pattern of.
+    pub target: &'static str,
+    /// The QEMU that runs it: `qemu-EMULATOR`.
+    pub emulator: &'static str,
+    /// What it is called by QEMU's script when it looks for the host's own family.
+    pub family: &'static str,
+    /// OCI platforms whose programs these are; the first is the one that we print.
+    pub platforms: &'static [&'static str],
+    /// Other names: Debian's, Docker's, uname's.
+    pub aliases: &'static [&'static str],
+    /// `e_ident[EI_CLASS]`, `e_ident[EI_DATA]`, `e_machine`.
+    pub machine: (Class, Data, u16),
+    /// The magic and mask of its programs.
+    pub pattern: Pattern,
+}
+
+/// `EF_MIPS_ABI2` in `e_flags`: the n32 ABI. The one thing that tells its programs from o32 ones.
+const EF_MIPS_ABI2: u32 = 0x20;
+
+const fn arch(name: &'static str, class: Class, data: Data, machine: u16) -> Arch {
+    Arch {
+        name,
+        target: name,
+        emulator: name,
+        family: name,
+        platforms: &[],
+        aliases: &[],
+        machine: (class, data, machine),
+        pattern: Pattern::of(class, data, machine, None),
+    }
+}
+
+impl Arch {
+    const fn family(mut self, family: &'static str) -> Self {
+        self.family = family;
+        self
+    }
+
+    const fn oci(mut self, platforms: &'static [&'static str]) -> Self {
+        self.platforms = platforms;
+        self
+    }
+
+    const fn aka(mut self, aliases: &'static [&'static str]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+
+    const fn run_by(mut self, emulator: &'static str) -> Self {
+        self.emulator = emulator;
+        self
+    }
+
+    /// Another pattern of `target`: asked for, run and removed together with it.
+    const fn also(mut self, target: &'static str) -> Self {
+        self.target = target;
+        self.emulator = target;
+        self.family = target;
+        self
+    }
+
+    const fn mips_abi2(mut self, on: bool) -> Self {
+        let (class, data, machine) = self.machine;
+        let value = if on { EF_MIPS_ABI2 } else { 0 };
+        self.pattern = Pattern::of(class, data, machine, Some(Flags { mask: EF_MIPS_ABI2, value }));
+        self
+    }
+
+    /// The name of its handler.
+    #[must_use]
+    pub fn entry(&self) -> String {
+        format!("{PREFIX}{}", self.name)
+    }
+
+    /// What its programs have in their ELF headers.
+    #[must_use]
+    pub const fn machine_bytes(&self) -> Machine {
+        (self.machine.0 as u8, self.machine.1 as u8, self.machine.2)
+    }
+
+    /// Is `name` one of the names of this row's target?
+    fn is_called(&self, name: &str) -> bool {
+        let spelled = |n: &&str| n.eq_ignore_ascii_case(name);
+        let of_platform = |p: &&str| {
+            let short = p.split_once('/').map_or(*p, |(_, rest)| rest);
+            p.eq_ignore_ascii_case(name) || short.eq_ignore_ascii_case(name)
+        };
+        spelled(&self.target) || self.aliases.iter().any(spelled) || self.platforms.iter().any(of_platform)
+    }
+}
+
+/// What every handler's name begins with; entries of other names are never ours.
+pub const PREFIX: &str = "qemu-";
+
+/// Every row, sorted by name.
+#[rustfmt::skip]
+pub static ARCHES: &[Arch] = &[
+    //   name             class  data  e_machine
+    arch("aarch64",       Elf64, Lsb,    183).family("arm").oci(&["linux/arm64", "linux/arm64/v8"]).aka(&["arm64v8", "armv8"]),
+    arch("aarch64_be",    Elf64, Msb,    183).family("armeb").oci(&["linux/arm64be"]),
+    arch("alpha",         Elf64, Lsb, 0x9026),
+    arch("arm",           Elf32, Lsb,     40).oci(&["linux/arm", "linux/arm/v7", "linux/arm/v6", "linux/arm/v5"])
+                                             .aka(&["armhf", "armel", "arm32v7", "arm32v6", "arm32v5", "armv7", "armv6", "armv5", "armv7l", "armv6l", "armv5tel", "armv8l"]),
+    arch("armeb",         Elf32, Msb,     40).oci(&["linux/armbe"]).aka(&["armv7b"]),
+    arch("hexagon",       Elf32, Lsb,    164),
+    arch("hppa",          Elf32, Msb,     15).aka(&["parisc"]),
+    arch("i386",          Elf32, Lsb,      3).oci(&["linux/386"]).aka(&["i586", "i686", "x86"]),
+    arch("i486",          Elf32, Lsb,      6).family("i386").run_by("i386"),
+    arch("loongarch64",   Elf64, Lsb,    258).family("loongarch").oci(&["linux/loong64"]),
+    arch("m68k",          Elf32, Msb,      4),
+    arch("microblaze",    Elf32, Msb,    189),
+    arch("microblaze-baab", Elf32, Msb, 0xbaab).also("microblaze"),
+    arch("microblazeel",  Elf32, Lsb,    189),
+    arch("microblazeel-baab", Elf32, Lsb, 0xbaab).also("microblazeel"),
+    arch("mips",          Elf32, Msb,      8).mips_abi2(false).oci(&["linux/mips"]),
+    arch("mips64",        Elf64, Msb,      8).family("mips").oci(&["linux/mips64"]),
+    arch("mips64el",      Elf64, Lsb,      8).family("mips").oci(&["linux/mips64le"]),
+    arch("mipsel",        Elf32, Lsb,      8).mips_abi2(false).family("mips").oci(&["linux/mipsle"]),
+    arch("mipsn32",       Elf32, Msb,      8).mips_abi2(true).family("mips"),
+    arch("mipsn32el",     Elf32, Lsb,      8).mips_abi2(true).family("mips"),
+    arch("or1k",          Elf32, Msb,     92).aka(&["openrisc"]),
+    arch("ppc",           Elf32, Msb,     20).aka(&["powerpc"]),
+    arch("ppc64",         Elf64, Msb,     21).family("ppc").oci(&["linux/ppc64"]).aka(&["powerpc64"]),
+    arch("ppc64le",       Elf64, Lsb,     21).family("ppcle").oci(&["linux/ppc64le"]).aka(&["ppc64el", "powerpc64le"]),
+    arch("riscv32",       Elf32, Lsb,    243).family("riscv"),
+    arch("riscv64",       Elf64, Lsb,    243).family("riscv").oci(&["linux/riscv64"]),
+    arch("s390x",         Elf64, Msb,     22).oci(&["linux/s390x"]),
+    arch("sh4",           Elf32, Lsb,     42),
+    arch("sh4eb",         Elf32, Msb,     42),
+    arch("sparc",         Elf32, Msb,      2),
+    arch("sparc32plus",   Elf32, Msb,     18).family("sparc"),
+    arch("sparc64",       Elf64, Msb,     43).family("sparc").oci(&["linux/sparc64"]),
+    arch("x86_64",        Elf64, Lsb,     62).family("i386").oci(&["linux/amd64", "linux/amd64/v1", "linux/amd64/v2", "linux/amd64/v3"]).aka(&["x86-64"]),
+    arch("xtensa",        Elf32, Lsb,     94),
+    arch("xtensaeb",      Elf32, Msb,     94),
+];
+
+const _: () = {
+    let mut i = 0;
+    while i < ARCHES.len() {
+        assert!(ARCHES[i].pattern.requires_elf(), "a row would match files that are not ELF");
+        assert!(
+            i == 0 || before(ARCHES[i - 1].name, ARCHES[i].name),
+            "the rows are not sorted by name, or one is there twice"
+        );
+        let mut j = 0;
+        while j < i {
+            assert!(!ARCHES[i].pattern.overlaps(&ARCHES[j].pattern), "two rows claim the same program");
+            j += 1;
+        }
+        i += 1;
+    }
+};
+
+/// Byte order of strings; `str` cannot be compared in a `const` yet.
+const fn before(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut i = 0;
+    while i < a.len() && i < b.len() {
+        if a[i] != b[i] {
+            return a[i] < b[i];
+        }
+        i += 1;
+    }
+    a.len() < b.len()
+}
+
+/// Every row of the target that `name` stands for; none where nobody calls a target that.
+///
+/// Names are those of QEMU (`aarch64`), OCI (`linux/arm64`, `arm64`, `arm/v7`, `386`), Debian (`armhf`, `ppc64el`), Docker's
+/// official images (`arm64v8`) and uname (`armv7l`), in any case; a handler's own name (`qemu-arm`) is understood too.
+pub fn named(name: &str) -> impl Iterator<Item = &'static Arch> + use<> {
+    let name = name.strip_prefix(PREFIX).unwrap_or(name);
+    let target = ARCHES.iter().find(|a| a.is_called(name) || a.name == name).map(|a| a.target);
+    ARCHES.iter().filter(move |a| Some(a.target) == target)
+}
+
+/// The row that this very program is one of.
+#[must_use]
+pub fn own() -> &'static Arch {
+    let name = match std::env::consts::ARCH {
+        "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
+        "aarch64" if cfg!(target_endian = "big") => "aarch64_be",
+        "arm" if cfg!(target_endian = "big") => "armeb",
+        name => name,
+    };
+    // Rust targets that the table doesn't know don't exist; the first row keeps this total.
+    named(name).next().unwrap_or(&ARCHES[0])
+}
+
+/// Every target's name, once each, sorted.
+pub fn targets() -> impl Iterator<Item = &'static str> {
+    ARCHES.iter().filter(|a| a.name == a.target).map(|a| a.name)
+}
+
+/// The names most like a mistyped one, best first, at most three of them.
+#[must_use]
+pub fn nearest(name: &str) -> Vec<&'static str> {
+    let lower = name.to_ascii_lowercase();
+    let mut near: Vec<(usize, &'static str)> = ARCHES
+        .iter()
+        .flat_map(|a| {
+            let short = a.platforms.iter().filter_map(|p| p.split_once('/')).map(|(_, rest)| rest);
+            std::iter::once(a.target).chain(a.aliases.iter().chain(a.platforms).copied()).chain(short)
+        })
+        .map(|candidate| (distance(&lower, candidate), candidate))
+        .filter(|(d, candidate)| *d <= 1 + candidate.len().min(lower.len()) / 3)
+        .collect();
+    near.sort_unstable();
+    near.dedup();
+    near.into_iter().take(3).map(|(_, candidate)| candidate).collect()
+}
+
+/// Edits (insertions, deletions, substitutions, neighbours swapped) between two names: optimal string alignment.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut d = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            d[i][j] = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let edited = d[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+                edited.min(d[i - 1][j] + 1).min(d[i][j - 1] + 1)
+            };
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                d[i][j] = d[i][j].min(d[i - 2][j - 2] + 1);
+            }
+        }
+    }
+    d[a.len()][b.len()]
+}
+
+/// QEMU's name for the family of a host, given what `uname -m` or `HOST_ARCH` calls it.
+///
+/// The same grouping as in qemu-binfmt-conf.sh: files that are exported for a host leave out the targets of its own family.
+#[must_use]
+pub fn host_family(machine: &str) -> &str {
+    match machine {
+        "Power Macintosh" => "ppc",
+        "i86pc" | "BePC" => "i386",
+        m if m.starts_with("mips") => "mips",
+        m if m.starts_with("sparc") => "sparc",
+        m if m.starts_with("riscv") => "riscv",
+        m => named(m).next().map_or(m, |a| a.family),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn only(name: &str) -> Vec<&'static str> {
+        named(name).map(|a| a.name).collect()
+    }
+
+    #[test]
+    fn every_spelling_of_a_target_finds_it() {
+        for (spelling, name) in [
+            ("aarch64", "aarch64"),
+            ("arm64", "aarch64"),
+            ("linux/arm64", "aarch64"),
+            ("linux/arm64/v8", "aarch64"),
+            ("arm64/v8", "aarch64"),
+            ("arm64v8", "aarch64"),
+            ("qemu-aarch64", "aarch64"),
+            ("linux/arm/v7", "arm"),
+            ("arm/v6", "arm"),
+            ("armhf", "arm"),
+            ("armel", "arm"),
+            ("arm32v6", "arm"),
+            ("armv7l", "arm"),
+            ("386", "i386"),
+            ("linux/386", "i386"),
+            ("i686", "i386"),
+            ("i486", "i486"),
+            ("amd64", "x86_64"),
+            ("linux/amd64/v2", "x86_64"),
+            ("ppc64el", "ppc64le"),
+            ("loong64", "loongarch64"),
+            ("mips64le", "mips64el"),
+            ("linux/mipsle", "mipsel"),
+            ("AMD64", "x86_64"),
+            ("S390X", "s390x"),
+        ] {
+            assert_eq!(only(spelling), [name], "{spelling}");
+        }
+        assert_eq!(only("microblaze"), ["microblaze", "microblaze-baab"]);
+        assert_eq!(only("qemu-microblazeel-baab"), ["microblazeel", "microblazeel-baab"]);
+        assert!(
+            only("arm/").is_empty()
+                && only("").is_empty()
+                && only("linux").is_empty()
+                && only("yes").is_empty()
+        );
+    }
+
+    #[test]
+    fn this_program_is_of_the_row_that_its_own_header_says() {
+        let exe = std::fs::read("/proc/self/exe").unwrap();
+        assert_eq!(
+            crate::elf::Executable::read(&exe, exe.len() as u64).unwrap().machine,
+            own().machine_bytes()
+        );
+    }
+
+    #[test]
+    fn no_name_stands_for_two_targets() {
+        for a in ARCHES {
+            for name in a.aliases.iter().chain(a.platforms) {
+                let claimed: Vec<_> = ARCHES.iter().filter(|b| b.is_called(name)).map(|b| b.target).collect();
+                assert_eq!(claimed, [a.target], "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_mistyped_name_gets_the_nearest_ones() {
+        assert_eq!(nearest("aarch46"), ["aarch64"]);
+        assert_eq!(nearest("riscv"), ["riscv32", "riscv64"]);
+        assert_eq!(nearest("linux/arm46")[0], "linux/arm64");
+        assert!(nearest("bogus-machine").is_empty());
+    }
+
+    #[test]
+    fn hosts_fall_into_qemus_families() {
+        for (machine, family) in [
+            ("x86_64", "i386"),
+            ("i686", "i386"),
+            ("amd64", "i386"),
+            ("aarch64", "arm"),
+            ("armv7l", "arm"),
+            ("ppc64le", "ppcle"),
+            ("ppc64", "ppc"),
+            ("mips64", "mips"),
+            ("sparc64", "sparc"),
+            ("riscv64", "riscv"),
+            ("s390x", "s390x"),
+            ("armeb", "armeb"),
+            ("loongarch64", "loongarch"),
+            ("vax", "vax"),
+        ] {
+            assert_eq!(host_family(machine), family, "{machine}");
+        }
+    }
+}

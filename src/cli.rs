@@ -1,0 +1,131 @@
+//! The command line → what is asked for. A dialect each in `cli/`; no I/O: arguments and environment come in as values.
+
+mod binfmt;
+mod conf;
+mod multiarch;
+mod verbs;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::arch;
+use crate::error::{Error, Result};
+use crate::run::{Command, Wanted};
+
+/// What the command line and the environment ask for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// To be done in this order.
+    pub commands: Vec<Command>,
+    /// Answer as JSON.
+    pub json: bool,
+}
+
+/// Looks up a variable of the environment.
+pub type Env<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+
+const HELP: &str = include_str!("cli/help/qus.txt");
+const HELP_CONF: &str = include_str!("cli/help/conf.txt");
+const VERSION: &str = concat!("qus ", env!("CARGO_PKG_VERSION"), "\n");
+
+/// Understands a command line (without the program's name).
+///
+/// # Errors
+/// [`crate::error::Step::Understand`]; nothing is touched then.
+pub fn parse(args: &[OsString], env: Env<'_>) -> Result<Asked> {
+    let words: Vec<_> = args.iter().map(|a| a.to_str().unwrap_or_default()).collect();
+    // What stands behind `--` belongs to the first dialect, or to a program that is to be run.
+    let own = words.split(|w| *w == "--").next().unwrap_or_default();
+    let next = |at: usize| own.get(at + 1).copied();
+    match words.first() {
+        Some(first) if verbs::is_verb(first) => verbs::parse(args, env),
+        None => binfmt::parse(args, env),
+        _ if own.iter().any(|w| binfmt::knows(w)) => binfmt::parse(args, env),
+        _ if own.len() == words.len() && (0..own.len()).any(|at| multiarch::knows(own[at], next(at))) => {
+            multiarch::parse(args, env)
+        }
+        _ => conf::parse(args, env),
+    }
+}
+
+/// Collects the names of targets.
+#[derive(Default)]
+struct Targets {
+    named: Vec<&'static str>,
+    all: bool,
+}
+
+impl Targets {
+    /// Adds one name, or several with commas or spaces between them.
+    fn add(&mut self, text: &str) -> Result<()> {
+        if text.trim().is_empty() {
+            return Err(Error::usage("empty target name").hint("a variable in that command may not be set"));
+        }
+        for name in text.split([',', ' ', '\t', '\n']).filter(|n| !n.is_empty()) {
+            if name.eq_ignore_ascii_case("all") {
+                self.all = true;
+                continue;
+            }
+            let found = arch::named(name).next().ok_or_else(|| unknown_target(name))?.target;
+            if !self.named.contains(&found) {
+                self.named.push(found);
+            }
+        }
+        Ok(())
+    }
+
+    fn wanted(self) -> Wanted {
+        if self.all || self.named.is_empty() { Wanted::All } else { Wanted::These(self.named) }
+    }
+}
+
+fn unknown_target(name: &str) -> Error {
+    let near = arch::nearest(name);
+    let error = Error::usage(format!("unknown target: {name}"));
+    match (name, near.as_slice()) {
+        ("yes" | "no", _) => error.hint("-p, -c, -r and -t are switches here and take no value"),
+        (_, []) => error.hint(format!("known are: {}", arch::targets().collect::<Vec<_>>().join(" "))),
+        (_, near) => error.hint(format!("did you mean {}?", near.join(" or "))),
+    }
+}
+
+/// What lexopt found wrong, in our words.
+fn misuse(error: &lexopt::Error) -> Error {
+    match error {
+        lexopt::Error::UnexpectedOption(option) => Error::usage(format!("unknown option: {option}")),
+        lexopt::Error::UnexpectedValue { option, value } => {
+            Error::usage(format!("{option} takes no value, and was given {}", value.to_string_lossy()))
+        }
+        lexopt::Error::MissingValue { option: Some(option) } => {
+            Error::usage(format!("{option} needs a value"))
+        }
+        other => Error::usage(other.to_string()),
+    }
+}
+
+/// A word of the command line that must be text.
+fn text(word: OsString) -> Result<String> {
+    word.into_string().map_err(|w| Error::usage(format!("not UTF-8: {}", w.to_string_lossy())))
+}
+
+/// Where the environment says that the QEMU binaries are; a variable that is empty says nothing.
+fn directory(env: Env<'_>) -> Option<PathBuf> {
+    ["QEMU_PATH", "QEMU_BIN_DIR"]
+        .into_iter()
+        .find_map(|name| env(name).filter(|d| !d.is_empty()))
+        .map(PathBuf::from)
+}
+
+/// The value of an option.
+fn value(parser: &mut lexopt::Parser) -> Result<String> {
+    parser.value().map_err(|e| misuse(&e)).and_then(text)
+}
+
+/// `yes` or `no`, as the environment and some options say it.
+fn yes_or_no(what: &str, value: &str) -> Result<bool> {
+    match value {
+        "yes" => Ok(true),
+        "no" | "" => Ok(false),
+        other => Err(Error::usage(format!("{what} is {other}, and can be yes or no"))),
+    }
+}

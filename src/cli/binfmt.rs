@@ -1,0 +1,121 @@
+//! The third dialect, tonistiigi/binfmt's: `--install`, `--uninstall`, `--mount`, `--version`, or nothing at all.
+//!
+//! As theirs does, it answers with the status as JSON after each action. On purpose it differs in this: the exit code is
+//! true, flag `C` must be asked for, and flag `P` is set where it works.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use lexopt::Arg::Long;
+
+use super::{Asked, Env, Targets, VERSION, misuse, text, value};
+use crate::arch;
+use crate::error::{Error, Result};
+use crate::run::{Command, Install, Remove, Style, Wanted};
+
+/// Is this a word that only this dialect has?
+pub(super) fn knows(word: &str) -> bool {
+    let option = word.trim_start_matches('-').split('=').next().unwrap_or_default();
+    word.starts_with('-') && ["install", "uninstall", "mount"].contains(&option)
+}
+
+pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Asked> {
+    let (mut install, mut uninstall, mut mount) = (None, None, None);
+    // Go's flags take a single dash as well.
+    let doubled = args.iter().map(|a| match a.to_str() {
+        Some(word) if knows(word) && !word.starts_with("--") => OsString::from(format!("-{word}")),
+        _ => a.clone(),
+    });
+    let mut parser = lexopt::Parser::from_args(doubled);
+    while let Some(arg) = parser.next().map_err(|e| misuse(&e))? {
+        match arg {
+            Long("install") => install = Some(value(&mut parser)?),
+            Long("uninstall") => uninstall = Some(value(&mut parser)?),
+            Long("mount") => mount = Some(PathBuf::from(value(&mut parser)?)),
+            Long("version") => return Ok(Asked { commands: vec![Command::Say(VERSION)], json: false }),
+            other => return Err(misuse(&other.unexpected()).hint("qus --help shows the dialects")),
+        }
+    }
+    let mut commands = Vec::new();
+    if let Some(list) = uninstall {
+        commands.push(Command::Remove(Remove {
+            wanted: to_remove(&list)?,
+            dry_run: false,
+            mount: mount.clone(),
+        }));
+    }
+    if let Some(list) = install {
+        let mut targets = Targets::default();
+        targets.add(&list)?;
+        let style = style(env)?;
+        commands.push(Command::Install(Install {
+            mount: mount.clone(),
+            ..Install::new(targets.wanted(), style)
+        }));
+    }
+    commands.push(Command::Status { mount });
+    Ok(Asked { commands, json: true })
+}
+
+/// Their variables; without them the style of `install`.
+fn style(env: Env<'_>) -> Result<Style> {
+    let variable = |name: &str| env(name).filter(|v| !v.is_empty()).map(text).transpose();
+    let prefix = variable("QEMU_BINARY_PREFIX")?.unwrap_or_default();
+    if prefix.contains('/') {
+        return Err(Error::usage(format!("QEMU_BINARY_PREFIX can't be a path: {prefix}"))
+            .hint("QEMU_BINARY_PATH names the directory"));
+    }
+    let dir = variable("QEMU_BINARY_PATH")?.or(variable("QEMU_BIN_DIR")?).map(PathBuf::from);
+    // Theirs means: only if it is set. Here `P` is the default, so that only an explicit 0 or no changes anything.
+    let preserve_argv0 =
+        variable("QEMU_PRESERVE_ARGV0")?.map(|v| !["0", "no", "false"].contains(&v.as_str()));
+    Ok(Style { dir, prefix, preserve_argv0, ..Style::default() })
+}
+
+/// Names of targets, of handlers, and patterns of these (`qemu-*`).
+fn to_remove(list: &str) -> Result<Wanted> {
+    let (mut targets, mut named) = (Targets::default(), Vec::new());
+    for word in list.split(',').map(str::trim) {
+        if word == "qemu-*" || word == "*" {
+            return Ok(Wanted::All);
+        }
+        if !word.contains(['*', '?']) {
+            let only_ours =
+                "only handlers of QEMU are removed: names of targets, qemu-NAME, and patterns like qemu-*";
+            targets.add(word).map_err(|e| if word.is_empty() { e } else { e.hint(only_ours) })?;
+            continue;
+        }
+        let meant = arch::ARCHES.iter().filter(|a| fits(word, &a.entry()) || fits(word, a.name));
+        named.extend(meant.map(|a| a.target));
+    }
+    named.extend(targets.named);
+    if targets.all { Ok(Wanted::All) } else { Ok(Wanted::These(named)) }
+}
+
+/// Does the name fit a pattern with `*` (anything) and `?` (one character)?
+fn fits(pattern: &str, name: &str) -> bool {
+    match (pattern.as_bytes(), name.as_bytes()) {
+        ([], []) => true,
+        ([b'*', ..], []) => fits(&pattern[1..], name),
+        ([b'*', ..], _) => fits(&pattern[1..], name) || fits(pattern, &name[1..]),
+        ([p, ..], [n, ..]) => {
+            (*p == b'?' || p == n) && pattern.is_ascii() && name.is_ascii() && fits(&pattern[1..], &name[1..])
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_name_handlers_and_targets() {
+        assert_eq!(to_remove("qemu-*").unwrap(), Wanted::All);
+        assert_eq!(to_remove("arm64,riscv64").unwrap(), Wanted::These(vec!["aarch64", "riscv64"]));
+        assert_eq!(to_remove("qemu-riscv??").unwrap(), Wanted::These(vec!["riscv32", "riscv64"]));
+        assert_eq!(to_remove("sparc*").unwrap(), Wanted::These(vec!["sparc", "sparc32plus", "sparc64"]));
+        assert!(to_remove("jar").is_err() && to_remove("").is_err() && to_remove("arm64,").is_err());
+        assert!(!fits("qemu-é?", "qemu-ab") && fits("*", "") && !fits("?", ""));
+    }
+}

@@ -1,0 +1,339 @@
+//! The QEMU binaries: find, check, digest.
+//!
+//! A directory of them may carry a `SHA256SUMS` file as `sha256sum` writes it. Then a binary is used only if its digest is
+//! in there and is right. It only reads, and never leaves the directory: names are single path components.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read, Seek};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::arch::{ARCHES, PREFIX, own};
+use crate::elf::{Executable, Flaw, HEAD_LEN, Machine};
+use crate::error::{Error, Result, Step};
+
+/// The name of the file that lists the digests.
+pub const SUMS: &str = "SHA256SUMS";
+
+/// Bytes that are read and hashed at a time: large enough for the hash to dominate, small enough to stay in the cache.
+const CHUNK: usize = 64 * 1024;
+
+/// SUMS files are some 3 KB long; a longer one than this is not one.
+const SUMS_MAX: u64 = 1 << 20;
+
+/// A SHA-256 digest.
+pub type Sum = [u8; 32];
+
+/// A directory of QEMU binaries.
+#[derive(Debug)]
+pub struct Store {
+    shown: PathBuf,
+    opened: PathBuf,
+    sums: Option<BTreeMap<String, Sum>>,
+    names: Vec<String>,
+}
+
+/// A binary that was opened and checked.
+#[derive(Debug)]
+pub struct Emulator {
+    /// The open file.
+    pub file: File,
+    /// Its digest, if the directory lists digests; it was compared.
+    pub sum: Option<Sum>,
+    /// Its length in bytes.
+    pub len: u64,
+}
+
+/// What is demanded of a binary.
+#[derive(Clone, Copy)]
+pub struct Demands<'a> {
+    /// Does this host execute programs of that machine?
+    pub runs: &'a (dyn Fn(Machine) -> bool + Sync),
+    /// It must not need a dynamic loader: with flag `F` it runs where there is none.
+    pub is_static: bool,
+}
+
+impl Store {
+    /// The directory `shown` (the name for messages and handlers), whose files are opened below `opened` (the same place, maybe
+    /// through a descriptor).
+    ///
+    /// # Errors
+    /// [`Step::Open`], where the directory or its SHA256SUMS can't be read; [`Step::Check`], where the latter makes no sense.
+    pub fn open(shown: &Path, opened: &Path) -> Result<Self> {
+        let failed = |e: std::io::Error| Error::new(Step::Open, shown.display().to_string(), e);
+        let mut names = Vec::new();
+        for item in std::fs::read_dir(opened).map_err(failed)? {
+            if let Ok(name) = item.map_err(failed)?.file_name().into_string()
+                && name.contains(PREFIX)
+            {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        let mut store = Self { shown: shown.to_owned(), opened: opened.to_owned(), sums: None, names };
+        let path = store.path_of(SUMS);
+        match store.open_file(SUMS) {
+            Ok(file) => {
+                let mut text = String::new();
+                file.take(SUMS_MAX)
+                    .read_to_string(&mut text)
+                    .map_err(|e| Error::new(Step::Open, path.as_str(), e))?;
+                store.sums =
+                    Some(parse_sums(&text).map_err(|why| Error::new(Step::Check, path.as_str(), why))?);
+            }
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => return Err(Error::new(Step::Open, path, e)),
+        }
+        Ok(store)
+    }
+
+    /// Does it list digests?
+    #[must_use]
+    pub const fn is_verified(&self) -> bool {
+        self.sums.is_some()
+    }
+
+    /// Are there any QEMU binaries at all?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// The names of the binaries, sorted.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// An error for each file that is listed in SHA256SUMS and not there.
+    pub fn missing(&self) -> impl Iterator<Item = Error> + '_ {
+        let listed = self.sums.iter().flat_map(BTreeMap::keys);
+        let is_missing = |name: &&String| name.starts_with(PREFIX) && self.names.binary_search(name).is_err();
+        listed
+            .filter(is_missing)
+            .map(|name| Error::new(Step::Open, self.path_of(name), nix::errno::Errno::ENOENT))
+    }
+
+    /// The path of a file as users and the kernel see it.
+    #[must_use]
+    pub fn path_of(&self, name: &str) -> String {
+        self.shown.join(name).display().to_string()
+    }
+
+    /// The name of the file that runs `emulator`'s programs: with that prefix and suffix, or with `-static` where only that is there.
+    #[must_use]
+    pub fn find(&self, emulator: &str, prefix: &str, suffix: &str) -> Option<String> {
+        let is_there = |name: &String| self.names.binary_search(name).is_ok();
+        [suffix, STATIC].iter().map(|s| format!("{prefix}{PREFIX}{emulator}{s}")).find(is_there)
+    }
+
+    fn open_file(&self, name: &str) -> std::io::Result<File> {
+        // Without O_NONBLOCK, a FIFO of that name would hold us up for ever.
+        let file =
+            OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(self.opened.join(name))?;
+        if file.metadata()?.is_file() {
+            Ok(file)
+        } else {
+            Err(std::io::Error::other("it is not a regular file"))
+        }
+    }
+
+    /// Opens a binary and checks all that can be known without running it; its digest last.
+    ///
+    /// # Errors
+    /// [`Step::Open`], where it can't be read; [`Step::Check`], where it is not what is demanded.
+    pub fn check(&self, name: &str, demands: Demands<'_>) -> Result<Emulator> {
+        let path = self.path_of(name);
+        let unreadable = |e: std::io::Error| Error::new(Step::Open, path.as_str(), e);
+        let unfit = |why: String| Error::new(Step::Check, path.as_str(), why);
+        let mut file = self.open_file(name).map_err(unreadable)?;
+        let len = file.metadata().map_err(unreadable)?.len();
+        let mut head = Vec::with_capacity(HEAD_LEN);
+        (&mut file).take(HEAD_LEN as u64).read_to_end(&mut head).map_err(unreadable)?;
+        let exe = Executable::read(&head, len).map_err(|flaw| {
+            unfit(describe(&flaw))
+                .hint("the image or the download is damaged: pull it again, or reinstall the package")
+        })?;
+        if !(demands.runs)(exe.machine) {
+            let (theirs, ours) = (machine_name(exe.machine), own().target);
+            return Err(unfit(format!("it is a program for {theirs} hosts, and this host is {ours}"))
+                .hint(format!("take the {ours} variant of the image or package")));
+        }
+        if let Some(loader) = exe.interpreter.filter(|_| demands.is_static) {
+            return Err(unfit(format!("it needs {loader}, which other root file systems don't have"))
+                .hint("-p takes statically linked binaries: qemu-user-static, or Debian 13's qemu-user"));
+        }
+        let sum = match &self.sums {
+            None => None,
+            Some(sums) => {
+                let Some(expected) = sums.get(name) else {
+                    return Err(unfit(format!("{} does not list it", self.path_of(SUMS))));
+                };
+                let found = digest(&mut file).map_err(unreadable)?;
+                if found != *expected {
+                    let text = format!("its sha256 is {}, and {SUMS} says {}", hex(&found), hex(expected));
+                    return Err(unfit(text).hint("the binary was changed or damaged: pull the image again"));
+                }
+                Some(found)
+            }
+        };
+        Ok(Emulator { file, sum, len })
+    }
+}
+
+/// The suffix of statically linked binaries.
+pub const STATIC: &str = "-static";
+
+/// The digest of a whole file.
+///
+/// # Errors
+/// Those of reading it.
+pub fn digest(file: &mut File) -> std::io::Result<Sum> {
+    let mut hasher = Sha256::new();
+    let mut chunk = vec![0; CHUNK];
+    file.rewind()?;
+    loop {
+        match file.read(&mut chunk) {
+            Ok(0) => return Ok(hasher.finalize().into()),
+            Ok(n) => hasher.update(&chunk[..n]),
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// The lines of `sha256sum`: 64 hexadecimal digits, a space, a space or `*`, a name.
+fn parse_sums(text: &str) -> std::result::Result<BTreeMap<String, Sum>, String> {
+    let mut sums = BTreeMap::new();
+    for (number, line) in (1..).zip(text.lines().map(|l| l.trim_end_matches('\r'))) {
+        if line.is_empty() {
+            continue;
+        }
+        let parsed = line.split_at_checked(64).and_then(|(digits, rest)| {
+            let name = rest.strip_prefix("  ").or_else(|| rest.strip_prefix(" *"))?;
+            Some((unhex(digits)?, name.strip_prefix("./").unwrap_or(name)))
+        });
+        let Some((sum, name)) = parsed else {
+            return Err(format!("line {number} is not a line of sha256sum"));
+        };
+        if name.is_empty() || name.contains('/') {
+            return Err(format!("line {number} names a file outside of its directory"));
+        }
+        if sums.insert(name.to_owned(), sum).is_some_and(|other| other != sum) {
+            return Err(format!("it gives two digests for {name}"));
+        }
+    }
+    Ok(sums)
+}
+
+fn unhex(digits: &str) -> Option<Sum> {
+    let mut sum = [0; 32];
+    for (byte, pair) in sum.iter_mut().zip(digits.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(sum)
+}
+
+fn hex(sum: &Sum) -> String {
+    sum.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn describe(flaw: &Flaw) -> String {
+    match flaw {
+        Flaw::NotElf => "it is not an ELF file".to_owned(),
+        Flaw::NotExecutable => "it is an ELF file, but not an executable".to_owned(),
+        Flaw::Truncated { expected, found } => format!("it is cut off: {found} bytes of at least {expected}"),
+    }
+}
+
+/// What users call such a machine.
+fn machine_name(found: Machine) -> String {
+    ARCHES
+        .iter()
+        .find(|a| a.machine_bytes() == found)
+        .map_or_else(|| format!("unknown (ELF machine {})", found.2), |a| a.target.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dir(name: &str) -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("qus-store-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        dir
+    }
+
+    fn demands(runs: &(dyn Fn(Machine) -> bool + Sync)) -> Demands<'_> {
+        Demands { runs, is_static: false }
+    }
+
+    #[test]
+    fn the_suffix_that_was_asked_for_comes_first() {
+        let d = dir("find");
+        for name in ["qemu-arm", "qemu-arm-static", "qemu-mips-static"] {
+            std::fs::write(d.join(name), "").unwrap();
+        }
+        let s = Store::open(&d, &d).unwrap();
+        assert_eq!(s.find("arm", "", "").as_deref(), Some("qemu-arm"));
+        assert_eq!(s.find("arm", "", "-static").as_deref(), Some("qemu-arm-static"));
+        assert_eq!(s.find("mips", "", "").as_deref(), Some("qemu-mips-static"));
+        assert_eq!(s.find("sh4", "", "-static"), None);
+        std::fs::remove_dir_all(d).unwrap();
+    }
+
+    #[test]
+    fn a_changed_byte_a_missing_line_and_a_wrong_host_are_refused() {
+        let d = dir("check");
+        let mut bytes = std::fs::read("/proc/self/exe").unwrap();
+        std::fs::write(d.join("qemu-a"), &bytes).unwrap();
+        std::fs::write(d.join("qemu-b"), &bytes).unwrap();
+        let sum = hex(&digest(&mut File::open(d.join("qemu-a")).unwrap()).unwrap());
+        std::fs::write(d.join(SUMS), format!("{sum}  qemu-a\n")).unwrap();
+        let s = Store::open(&d, &d).unwrap();
+        let ours = |machine: Machine| machine == own().machine_bytes();
+        assert_eq!(hex(&s.check("qemu-a", demands(&ours)).unwrap().sum.unwrap()), sum);
+        assert!(s.check("qemu-b", demands(&ours)).unwrap_err().to_string().contains("does not list it"));
+        assert!(s.check("qemu-a", demands(&|_| false)).unwrap_err().to_string().contains("is a program for"));
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(d.join("qemu-a"), &bytes).unwrap();
+        assert!(s.check("qemu-a", demands(&ours)).unwrap_err().to_string().contains("its sha256 is"));
+        std::fs::remove_dir_all(d).unwrap();
+    }
+
+    #[test]
+    fn a_fifo_is_refused_at_once() {
+        let d = dir("fifo");
+        nix::unistd::mkfifo(&d.join("qemu-arm"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let s = Store::open(&d, &d).unwrap();
+        assert!(
+            s.check("qemu-arm", demands(&|_| true))
+                .unwrap_err()
+                .to_string()
+                .ends_with("it is not a regular file")
+        );
+        std::fs::remove_dir_all(d).unwrap();
+    }
+
+    #[test]
+    fn sums_are_those_of_sha256sum_and_nothing_else() {
+        let sum = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let of = |text: &str| parse_sums(text).map(|m| m.into_keys().collect::<Vec<_>>());
+        assert_eq!(
+            of(&format!("{sum}  qemu-arm\n{sum} *qemu-mips\r\n\n")).unwrap(),
+            ["qemu-arm", "qemu-mips"]
+        );
+        assert_eq!(of(&format!("{sum}  ./qemu-arm\n")).unwrap(), ["qemu-arm"]);
+        for bad in
+            [format!("{sum}  ../qemu-arm"), format!("{sum}  /bin/sh"), format!("{sum} qemu"), "x".repeat(70)]
+        {
+            assert!(of(&bad).is_err(), "{bad}");
+        }
+        let other = sum.replace('e', "f");
+        assert!(of(&format!("{sum}  a\n{other}  a\n")).unwrap_err().contains("two digests"));
+        assert!(of("é".repeat(40).as_str()).is_err());
+    }
+}

@@ -1,0 +1,226 @@
+//! What failed, on what, why, what to do about it, and the exit code that says so.
+//!
+//! One variant per failing step: the same errno means different things at different steps, so the hint belongs to the pair.
+//! Messages are lower case, without a full stop, the errno's name last; the hint stands on a line of its own.
+
+use std::fmt;
+
+use nix::errno::Errno;
+
+/// How a run ended. The numbers are the contract with scripts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exit {
+    /// All that was asked for is now true.
+    Done = 0,
+    /// Something failed; the rest was still attempted.
+    Failed = 1,
+    /// Wrong usage; nothing was touched.
+    Usage = 2,
+    /// It works, but can't outlive this process; it was taken back.
+    WillNotLast = 3,
+}
+
+/// The step that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Understanding the command line or the environment.
+    Understand,
+    /// Reading what the kernel says of this process: mounts, namespaces.
+    Look,
+    /// Mounting binfmt_misc where there is none.
+    Mount,
+    /// Waiting for another qus to finish.
+    Lock,
+    /// Reading the handlers that are registered.
+    List,
+    /// Opening or reading a QEMU binary or the directory of them.
+    Open,
+    /// Checking a QEMU binary: its ELF header, its digest.
+    Check,
+    /// Writing a line to `register`.
+    Register,
+    /// Writing `-1` to a handler.
+    Remove,
+    /// Making the handlers outlive this process.
+    Keep,
+    /// Executing a program of that architecture.
+    Prove,
+    /// Writing a configuration file, or the output.
+    Write,
+    /// Executing another program in our place.
+    Execute,
+}
+
+/// A failed step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    /// Which step it was.
+    pub step: Step,
+    /// The path, handler or target that it was about.
+    pub on: String,
+    /// Why: the kernel's answer, or what we saw.
+    pub why: Why,
+    /// What the user can do about it, where that is known.
+    pub hint: Option<String>,
+}
+
+/// The reason of a failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The kernel refused.
+    Errno(Errno),
+    /// Something that we found out ourselves.
+    Found(String),
+}
+
+impl Error {
+    /// A failure with the hint that fits it, if there is one.
+    pub fn new(step: Step, on: impl Into<String>, why: impl Into<Why>) -> Self {
+        let why = why.into();
+        let hint =
+            if let Why::Errno(errno) = &why { usual_hint(step, *errno).map(str::to_owned) } else { None };
+        Self { step, on: on.into(), why, hint }
+    }
+
+    /// A wrong command line.
+    pub fn usage(why: impl Into<String>) -> Self {
+        Self::new(Step::Understand, "", Why::Found(why.into()))
+    }
+
+    /// The same failure with this hint.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The exit code that this failure asks for.
+    #[must_use]
+    pub const fn exit(&self) -> Exit {
+        match self.step {
+            Step::Understand => Exit::Usage,
+            Step::Keep => Exit::WillNotLast,
+            _ => Exit::Failed,
+        }
+    }
+}
+
+/// What people need to know when the kernel gives this answer at this step (docs/kernel.md has the measurements).
+const fn usual_hint(step: Step, errno: Errno) -> Option<&'static str> {
+    Some(match (step, errno) {
+        (Step::Mount | Step::Keep, Errno::EPERM | Errno::EACCES) => {
+            "run as root, or the container with --privileged or --cap-add SYS_ADMIN \
+             (on AppArmor hosts also --security-opt apparmor=unconfined)"
+        }
+        (Step::Mount, Errno::ENODEV) => {
+            "this kernel has no binfmt_misc: run `modprobe binfmt_misc` on the host, or enable CONFIG_BINFMT_MISC"
+        }
+        (Step::Mount | Step::List, Errno::ELOOP) => {
+            "the automount there is dead: on the host, run `systemctl restart proc-sys-fs-binfmt_misc.automount`"
+        }
+        (Step::Register | Step::Remove, Errno::EPERM | Errno::EACCES) => {
+            "only the root of the namespace that owns this binfmt_misc may write to it: run as root, or with --privileged"
+        }
+        (Step::Register | Step::Remove, Errno::EROFS) => {
+            "it is mounted read-only: run with --privileged, or mount it read-write"
+        }
+        (Step::Register, Errno::EEXIST) => "another tool registered that name at the same moment; run again",
+        (Step::Register, Errno::ENOSPC) => {
+            "the kernel's limit on handlers with flag F is reached: remove some, or raise its sysctl under /proc/sys/fs"
+        }
+        (Step::Register, Errno::EINVAL) => "the kernel does not accept this line; --test shows it",
+        (Step::Lock, Errno::EAGAIN) => "another qus is at work on this host; run again when it has finished",
+        _ => return None,
+    })
+}
+
+impl From<Errno> for Why {
+    fn from(errno: Errno) -> Self {
+        Self::Errno(errno)
+    }
+}
+
+impl From<std::io::Error> for Why {
+    fn from(error: std::io::Error) -> Self {
+        error
+            .raw_os_error()
+            .map_or_else(|| Self::Found(error.to_string()), |n| Self::Errno(Errno::from_raw(n)))
+    }
+}
+
+impl From<String> for Why {
+    fn from(text: String) -> Self {
+        Self::Found(text)
+    }
+}
+
+impl From<&str> for Why {
+    fn from(text: &str) -> Self {
+        Self::Found(text.to_owned())
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Errno(errno) => write!(f, "{} ({errno:?})", errno.desc()),
+            Self::Found(text) => f.write_str(text),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let doing = match self.step {
+            Step::Understand => return self.finish(f, ""),
+            Step::Look => "read",
+            Step::Mount => "mount binfmt_misc",
+            Step::Lock => "lock",
+            Step::List => "list the handlers in",
+            Step::Open => "open",
+            Step::Check => "use",
+            Step::Register => "register",
+            Step::Remove => "remove",
+            Step::Keep => "keep",
+            Step::Prove => "run",
+            Step::Write => "write",
+            Step::Execute => "execute",
+        };
+        self.finish(f, &format!("cannot {doing} {}: ", self.on))
+    }
+}
+
+impl Error {
+    fn finish(&self, f: &mut fmt::Formatter<'_>, head: &str) -> fmt::Result {
+        write!(f, "{head}{}", self.why)?;
+        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, "\n  hint: {hint}"))
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The result of a step.
+pub type Result<T> = std::result::Result<T, Error>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_says_what_on_what_why_and_the_hint_on_its_own_line() {
+        let e = Error::new(Step::Register, "qemu-s390x", Errno::EROFS);
+        assert_eq!(
+            e.to_string(),
+            "cannot register qemu-s390x: Read-only file system (EROFS)\n  \
+             hint: it is mounted read-only: run with --privileged, or mount it read-write"
+        );
+        assert_eq!(Error::usage("unknown option --frob").to_string(), "unknown option --frob");
+    }
+
+    #[test]
+    fn the_step_decides_the_exit_code() {
+        assert_eq!(Error::usage("x").exit(), Exit::Usage);
+        assert_eq!(Error::new(Step::Keep, "handlers", "gone").exit() as u8, 3);
+        assert_eq!(Error::new(Step::Mount, "/x", Errno::EPERM).exit(), Exit::Failed);
+    }
+}

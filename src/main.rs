@@ -1,0 +1,40 @@
+//! Arguments and environment in; text and exit code out. It decides nothing.
+
+use std::ffi::OsString;
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+
+use qus::error::{Error, Exit, Step};
+use qus::report::Rendered;
+use qus::{cli, report, run};
+
+fn main() -> ExitCode {
+    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let asked = match cli::parse(&args, &|name| std::env::var_os(name)) {
+        Ok(asked) => asked,
+        Err(error) => return say(&report::misuse(&error)),
+    };
+    let report = run::run(&asked.commands);
+    let exit = say(&report::render(&report, asked.json));
+    match report.stay {
+        Some(stay) if exit == ExitCode::SUCCESS => say(&report::render(&stay.stay(), asked.json)),
+        _ => exit,
+    }
+}
+
+fn say(said: &Rendered) -> ExitCode {
+    // Where stderr is closed or full, there is nobody left to tell.
+    let _ = std::io::stderr().write_all(said.stderr.as_bytes());
+    let written =
+        std::io::stdout().write_all(said.stdout.as_bytes()).and_then(|()| std::io::stdout().flush());
+    let exit = match written {
+        Ok(()) => said.exit,
+        // A reader that has seen enough is not our failure.
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => said.exit,
+        Err(e) => {
+            let _ = writeln!(std::io::stderr(), "qus: {}", Error::new(Step::Write, "the output", e));
+            said.exit.max(Exit::Failed)
+        }
+    };
+    ExitCode::from(exit as u8)
+}

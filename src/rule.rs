@@ -1,0 +1,337 @@
+//! A registration line ⇄ the kernel's text of an entry. Pure: no file is touched here.
+//!
+//! The line's form is `:name:type:offset:magic:mask:interpreter:flags`, where the first byte is the delimiter
+//! (Documentation/admin-guide/binfmt-misc.rst). What cannot be said in such a line is refused before the kernel sees it,
+//! because it would either be refused as EINVAL, which explains nothing, or be accepted with another meaning.
+
+use std::fmt;
+
+use crate::elf::Pattern;
+
+/// `MAX_REGISTER_LENGTH` in fs/binfmt_misc.c: longer lines are refused.
+pub const LINE_MAX: usize = 1920;
+
+/// `NAME_MAX`: a handler's name is a file's name.
+pub const NAME_MAX: usize = 255;
+
+/// Bytes that may delimit fields, in the order of preference. None of them has a meaning in a magic, and none is a flag:
+/// kernels from 6.12.101 on refuse those.
+const DELIMITERS: &[u8] = b":|,;!%&+=@~^#";
+
+/// The flags of a handler.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// `P`: the program sees the `argv[0]` that it was called with.
+    pub preserve_argv0: bool,
+    /// `O`: the kernel opens the program and passes the descriptor on.
+    pub open_binary: bool,
+    /// `C`: credentials are those of the program, not of the interpreter. The kernel adds `O`.
+    pub credentials: bool,
+    /// `F`: the interpreter is opened now, and that open file is used from then on.
+    pub fix_binary: bool,
+}
+
+impl Flags {
+    /// What the kernel reports for a handler that was registered with these flags.
+    #[must_use]
+    pub const fn as_reported(mut self) -> Self {
+        self.open_binary |= self.credentials;
+        self
+    }
+
+    /// The letters that the kernel shows; those that we don't know are left out.
+    #[must_use]
+    pub fn parse(letters: &str) -> Self {
+        Self {
+            preserve_argv0: letters.contains('P'),
+            open_binary: letters.contains('O'),
+            credentials: letters.contains('C'),
+            fix_binary: letters.contains('F'),
+        }
+    }
+
+    const fn each(self) -> [(char, bool); 4] {
+        [('P', self.preserve_argv0), ('O', self.open_binary), ('C', self.credentials), ('F', self.fix_binary)]
+    }
+}
+
+impl fmt::Display for Flags {
+    /// The letters in the kernel's order.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.each().iter().filter(|(_, set)| *set).try_for_each(|(letter, _)| write!(f, "{letter}"))
+    }
+}
+
+/// A handler to be registered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Its name: a file's name in the binfmt_misc directory.
+    pub name: String,
+    /// The files that it is for.
+    pub matches: Match,
+    /// The path of what runs them. With [`Flags::fix_binary`] it is resolved at once, otherwise at each execution, by
+    /// whoever executes.
+    pub interpreter: String,
+    /// Its flags.
+    pub flags: Flags,
+}
+
+/// Why a rule cannot be written as a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unsayable {
+    /// The line would be this many bytes long.
+    TooLong(usize),
+    /// The path of the interpreter is empty, or has a newline or a NUL in it.
+    BadInterpreter,
+    /// The name is empty, too long, has a `/` or a newline in it, or is one of the kernel's own.
+    BadName,
+    /// Every delimiter occurs in the name or in the path.
+    NoDelimiter,
+    /// It is of a kind that this version doesn't know.
+    Unknown,
+}
+
+impl fmt::Display for Unsayable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong(n) => {
+                write!(f, "its registration is {n} bytes long, and the kernel takes {LINE_MAX} at most")
+            }
+            Self::BadInterpreter => {
+                f.write_str("a path with a newline in it, or an empty one, can't be registered")
+            }
+            Self::BadName => f.write_str("that can't be the name of a handler"),
+            Self::Unknown => f.write_str("this version doesn't know that kind of handler"),
+            Self::NoDelimiter => f.write_str("its path holds every character that could delimit the fields"),
+        }
+    }
+}
+
+impl Rule {
+    /// The line to write to `register`, without a newline.
+    ///
+    /// # Errors
+    /// [`Unsayable`], where the line would be refused or misunderstood.
+    pub fn line(&self) -> Result<String, Unsayable> {
+        let forbidden = |s: &str| s.is_empty() || s.contains(['\n', '\0']);
+        if forbidden(&self.name)
+            || self.name.len() > NAME_MAX
+            || self.name.contains('/')
+            || matches!(self.name.as_str(), "." | ".." | "register" | "status")
+        {
+            return Err(Unsayable::BadName);
+        }
+        if forbidden(&self.interpreter) {
+            return Err(Unsayable::BadInterpreter);
+        }
+        let taken = |d: u8| self.name.bytes().chain(self.interpreter.bytes()).any(|b| b == d);
+        let d = char::from(*DELIMITERS.iter().find(|d| !taken(**d)).ok_or(Unsayable::NoDelimiter)?);
+        let files = match &self.matches {
+            Match::Magic { offset, magic, mask } => {
+                let offset = if *offset == 0 { String::new() } else { offset.to_string() };
+                format!("M{d}{offset}{d}{}{d}{}", escaped(magic), escaped(mask))
+            }
+            Match::Extension(dot) => format!("E{d}{d}{dot}{d}"),
+            Match::Unknown => return Err(Unsayable::Unknown),
+        };
+        let line = format!("{d}{}{d}{files}{d}{}{d}{}", self.name, self.interpreter, self.flags);
+        if line.len() > LINE_MAX { Err(Unsayable::TooLong(line.len())) } else { Ok(line) }
+    }
+}
+
+/// Bytes as `\xHH`: the kernel, systemd and binfmt-support all read that, and a NUL can be said in it.
+#[must_use]
+pub fn escaped(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("\\x{b:02x}")).collect()
+}
+
+/// What the kernel says of one handler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name.
+    pub name: String,
+    /// A disabled handler is skipped by the kernel.
+    pub enabled: bool,
+    /// The path as it was registered. Bytes that are not UTF-8 are replaced.
+    pub interpreter: String,
+    /// The letters behind `flags:`, also those that we don't know.
+    pub flags: String,
+    /// Which files it is for.
+    pub matches: Match,
+}
+
+impl From<&Pattern> for Match {
+    fn from(pattern: &Pattern) -> Self {
+        Self::Magic { offset: 0, magic: pattern.magic().to_vec(), mask: pattern.mask().to_vec() }
+    }
+}
+
+/// Which files a handler is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Match {
+    /// Files that have these bytes, where the mask has ones, from that offset on.
+    Magic {
+        /// Where in the file.
+        offset: usize,
+        /// The bytes.
+        magic: Vec<u8>,
+        /// The bits that count; as long as `magic`.
+        mask: Vec<u8>,
+    },
+    /// Files whose name ends so.
+    Extension(String),
+    /// A kind that this version doesn't know (kernels from 7.3 on have more).
+    Unknown,
+}
+
+impl Entry {
+    /// Reads what the kernel shows of the entry `name`. Tolerant: unknown lines and flags are kept or skipped, never an error.
+    #[must_use]
+    pub fn parse(name: &str, text: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(text);
+        let mut lines = text.lines();
+        let enabled = lines.next() == Some("enabled");
+        let field = |key: &str| text.lines().find_map(|l| l.strip_prefix(key)).unwrap_or_default();
+        let magic = unhex(field("magic "));
+        let matches = if let Some(dot) = text.lines().find_map(|l| l.strip_prefix("extension .")) {
+            Match::Extension(dot.to_owned())
+        } else if let Some(magic) = magic.filter(|m| !m.is_empty()) {
+            let mask = unhex(field("mask ")).filter(|m| m.len() == magic.len());
+            Match::Magic {
+                offset: field("offset ").parse().unwrap_or(0),
+                mask: mask.unwrap_or_else(|| vec![0xff; magic.len()]),
+                magic,
+            }
+        } else {
+            Match::Unknown
+        };
+        Self {
+            name: name.to_owned(),
+            enabled,
+            interpreter: field("interpreter ").to_owned(),
+            flags: field("flags: ").to_owned(),
+            matches,
+        }
+    }
+
+    /// Would the kernel use it for a file that begins with `head`?
+    #[must_use]
+    pub fn takes(&self, head: &[u8]) -> bool {
+        match &self.matches {
+            Match::Magic { offset, magic, mask } if self.enabled => magic
+                .iter()
+                .zip(mask)
+                .enumerate()
+                .all(|(i, (want, bits))| (head.get(offset + i).copied().unwrap_or(0) ^ want) & bits == 0),
+            _ => false,
+        }
+    }
+
+    /// Is this what the kernel would show if `rule` had been registered?
+    #[must_use]
+    pub fn is(&self, rule: &Rule) -> bool {
+        self.enabled
+            && self.name == rule.name
+            && self.interpreter == rule.interpreter
+            && self.flags == rule.flags.as_reported().to_string()
+            && self.matches == rule.matches
+    }
+
+    /// The rule that brings this handler back.
+    #[must_use]
+    pub fn rule(&self) -> Rule {
+        Rule {
+            name: self.name.clone(),
+            matches: self.matches.clone(),
+            interpreter: self.interpreter.clone(),
+            flags: Flags::parse(&self.flags),
+        }
+    }
+}
+
+fn unhex(digits: &str) -> Option<Vec<u8>> {
+    let pair = |p: &[u8]| u8::from_str_radix(std::str::from_utf8(p).ok()?, 16).ok();
+    let digits = digits.as_bytes();
+    digits.len().is_multiple_of(2).then(|| digits.chunks(2).map(pair).collect())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arch::ARCHES;
+
+    fn rule(interpreter: &str) -> Rule {
+        let arch = &ARCHES[0];
+        Rule {
+            name: arch.entry(),
+            matches: (&arch.pattern).into(),
+            interpreter: interpreter.to_owned(),
+            flags: Flags { preserve_argv0: true, fix_binary: true, ..Flags::default() },
+        }
+    }
+
+    #[test]
+    fn a_line_says_name_magic_mask_interpreter_and_flags() {
+        assert_eq!(
+            rule("/qus/bin/qemu-aarch64-static").line().unwrap(),
+            ":qemu-aarch64:M::\
+             \\x7f\\x45\\x4c\\x46\\x02\\x01\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x02\\x00\\xb7\\x00:\
+             \\xff\\xff\\xff\\xff\\xff\\xff\\xff\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\xfe\\xff\\xff\\xff:\
+             /qus/bin/qemu-aarch64-static:PF"
+        );
+    }
+
+    #[test]
+    fn a_colon_in_the_path_takes_another_delimiter() {
+        assert!(rule("/a:b/qemu").line().unwrap().starts_with("|qemu-aarch64|M||"));
+        assert!(rule("/a b/qemu").line().unwrap().ends_with(":/a b/qemu:PF"));
+        assert_eq!(rule("/:|,;!%&+=@~^#").line(), Err(Unsayable::NoDelimiter));
+    }
+
+    #[test]
+    fn what_cannot_be_said_is_refused() {
+        assert_eq!(rule("/a\nb").line(), Err(Unsayable::BadInterpreter));
+        assert_eq!(rule("").line(), Err(Unsayable::BadInterpreter));
+        for name in ["", "a/b", "status", "register", ".", "..", "a\nb"] {
+            assert_eq!(
+                Rule { name: name.to_owned(), ..rule("/q") }.line(),
+                Err(Unsayable::BadName),
+                "{name:?}"
+            );
+        }
+        let spare = LINE_MAX - rule("/").line().unwrap().len();
+        assert_eq!(rule(&"/".repeat(1 + spare)).line().unwrap().len(), LINE_MAX);
+        assert_eq!(rule(&"/".repeat(2 + spare)).line(), Err(Unsayable::TooLong(LINE_MAX + 1)));
+    }
+
+    #[test]
+    fn every_row_is_read_back_as_it_was_registered() {
+        for arch in ARCHES {
+            let rule = Rule { name: arch.entry(), matches: (&arch.pattern).into(), ..rule("/usr/bin/qemu") };
+            let hex = |b: &[u8]| b.iter().map(|b| format!("{b:02x}")).collect::<String>();
+            let text = format!(
+                "enabled\ninterpreter /usr/bin/qemu\nflags: PF\noffset 0\nmagic {}\nmask {}\n",
+                hex(arch.pattern.magic()),
+                hex(arch.pattern.mask())
+            );
+            let entry = Entry::parse(&rule.name, text.as_bytes());
+            assert!(entry.is(&rule), "{text}");
+            assert!(entry.takes(arch.pattern.magic()));
+            assert!(!Entry::parse(&rule.name, text.replace("enabled", "disabled").as_bytes()).is(&rule));
+            assert!(!Entry::parse(&rule.name, text.replace("PF", "F").as_bytes()).is(&rule));
+        }
+    }
+
+    #[test]
+    fn entries_of_other_kinds_are_read_too() {
+        let jar = Entry::parse("jar", b"disabled\ninterpreter /usr/bin/jexec\nflags: \nextension .jar\n");
+        assert_eq!((jar.enabled, &jar.matches), (false, &Match::Extension("jar".to_owned())));
+        let python =
+            Entry::parse("py", b"enabled\ninterpreter /usr/bin/python3\nflags: \noffset 0\nmagic cb0d0d0a\n");
+        assert!(python.takes(b"\xcb\r\r\n") && !python.takes(b"\xcb\r\r"));
+        let new = Entry::parse("x", b"enabled\ninterpreter /x\nflags: PTL\nbpf 7\n");
+        assert_eq!((new.matches, new.flags.as_str()), (Match::Unknown, "PTL"));
+        assert_eq!(Entry::parse("odd", b"\xff\xfe").interpreter, "");
+        assert_eq!(Entry::parse("odd", b"enabled\nmagic 7f4\nmask zz\n").matches, Match::Unknown);
+    }
+}

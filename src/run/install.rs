@@ -1,0 +1,208 @@
+//! Registering handlers, in this order: look → plan → verify → register → keep → prove → report.
+//!
+//! Nothing is registered before its binary was opened and checked, nothing is replaced before its successor was seen to
+//! work, and a target whose step failed is taken back while the others go on.
+
+mod collect;
+mod job;
+mod verify;
+
+use std::path::Path;
+
+use super::hold::{self, Stay};
+use super::{Done, Install, Line, Outcome, Report, State, Style};
+use crate::anchor::{Ground, Keeper, Place};
+use crate::arch::own;
+use crate::error::{Error, Result, Step};
+use crate::probe::{self, By, Verdict};
+use collect::collect;
+pub(super) use collect::not_carried;
+use job::Job;
+use verify::verify;
+
+pub(super) fn install(request: &Install, report: &mut Report) -> Done {
+    if request.hold.is_some() && !request.dry_run {
+        hold::begin()?;
+    }
+    let place = Place::look()?;
+    let (mut jobs, mut lines) = collect(request, place, report)?;
+    if request.dry_run {
+        return Ok(preview(jobs, lines, place, request, report));
+    }
+    if jobs.iter().all(Job::is_native) {
+        // Nothing to register, so nothing to mount.
+        jobs.iter_mut().for_each(|job| job.plan(&[], request.force));
+        lines.extend(jobs.iter().map(|job| job.line(false)));
+        return Ok(finished(lines, None, false));
+    }
+    let style = &request.style;
+    let mut ground =
+        Ground::to_register_in(place, style.persistent.then_some(style.dir()), request.mount.as_deref())?;
+    if let Err(error) = register(&mut jobs, &ground, request, report) {
+        ground.abandon();
+        return Err(error);
+    }
+    let mut keeper = Some(Keeper::Ourselves);
+    if request.hold.is_none() {
+        jobs.iter_mut().for_each(Job::close);
+        let is_new = jobs.iter().any(|j| matches!(j.state, State::Registered | State::Replaced));
+        (ground, keeper) = ground.settle(&names(&jobs), is_new)?;
+        if keeper.is_none() {
+            return Err(cannot_last(place, style));
+        }
+    }
+    prove(&mut jobs, &ground, place, request, report)?;
+    if request.hold.is_some() && !report.errors.is_empty() {
+        give_up(&mut jobs, &ground, report);
+    }
+    lines.extend(jobs.iter().map(|job| job.line(false)));
+    if !jobs.iter().any(Job::is_registered) {
+        ground.abandon();
+        return Ok(finished(lines, None, false));
+    }
+    if place.in_user_namespace {
+        report.note(
+            "registered for this user namespace only: other users and the host don't see these handlers",
+        );
+    }
+    if let Some(clean) = request.hold.filter(|_| report.errors.is_empty()) {
+        let arches = jobs.iter().filter(|j| j.is_registered()).map(|j| j.arch).collect();
+        report.stay = Some(Stay { ground, names: names(&jobs), arches, clean });
+    }
+    let keeper = keeper.filter(|k| *k != Keeper::Ourselves || report.stay.is_some());
+    Ok(finished(lines, keeper, false))
+}
+
+/// The handlers that are there now because of us, or were there and are right.
+fn names(jobs: &[Job]) -> Vec<String> {
+    jobs.iter().filter(|j| j.is_registered()).map(|j| j.rule.name.clone()).collect()
+}
+
+/// There is nothing to stay for where something failed: what this run has registered goes again.
+fn give_up(jobs: &mut [Job], ground: &Ground, report: &mut Report) {
+    for job in jobs.iter_mut().filter(|j| matches!(j.state, State::Registered | State::Replaced)) {
+        match ground.binfmt().remove(&job.rule.name) {
+            Ok(_) => job.state = State::Removed,
+            Err(error) => report.errors.push(error),
+        }
+    }
+    report.note(
+        "not everything could be registered, so nothing is held, and what was registered is removed again",
+    );
+}
+
+/// What would be done. Nothing is mounted for longer than it takes to look, and nothing is written.
+fn preview(
+    mut jobs: Vec<Job>,
+    mut lines: Vec<Line>,
+    place: Place,
+    request: &Install,
+    report: &mut Report,
+) -> Outcome {
+    let entries = super::look::ground(place, request.mount.as_deref()).and_then(|g| g.binfmt().entries());
+    let entries = entries.unwrap_or_else(|error| {
+        report.note(format!("the handlers that are there could not be seen ({})", error.why));
+        Vec::new()
+    });
+    for job in &mut jobs {
+        job.plan(&entries, request.force);
+        let sayable =
+            job.rule.line().map_err(|u| Error::new(Step::Register, job.rule.name.as_str(), u.to_string()));
+        let sayable = sayable.map(drop);
+        if job.is_registered() {
+            job.fail_on(sayable, report);
+        }
+    }
+    lines.extend(jobs.iter().map(|job| job.line(true)));
+    finished(lines, None, true)
+}
+
+fn finished(mut lines: Vec<Line>, keeper: Option<Keeper>, dry_run: bool) -> Outcome {
+    lines.sort_by(|a, b| a.name.cmp(&b.name));
+    Outcome::Targets { lines, keeper, dry_run }
+}
+
+/// Plans, verifies and registers, while no other qus is at it.
+fn register(jobs: &mut Vec<Job>, ground: &Ground, request: &Install, report: &mut Report) -> Result<()> {
+    let binfmt = ground.binfmt();
+    let _lock = binfmt.lock()?;
+    if !binfmt.is_enabled()? {
+        let why = "binfmt_misc is switched off on this host (its status is disabled)";
+        return Err(Error::new(Step::Register, "anything", why).hint(
+            "whoever did that may have a reason; `echo 1 > /proc/sys/fs/binfmt_misc/status` switches it on",
+        ));
+    }
+    binfmt.check_writable()?;
+    let entries = binfmt.entries()?;
+    if entries.iter().any(|e| e.takes(own().pattern.magic()))
+        && !matches!(probe::run([own()])[..], [Verdict::Ran { by: By::Kernel, .. }])
+    {
+        report.note(format!(
+            "this is qus for {}, running under emulation: so will all that it registers",
+            own().name
+        ));
+    }
+    jobs.iter_mut().for_each(|job| job.plan(&entries, request.force));
+    verify(jobs, ground, &request.style, report);
+    for job in jobs {
+        let done = job.act(ground, &entries, request);
+        job.fail_on(done, report);
+    }
+    Ok(())
+}
+
+/// Executes a program of each architecture that was registered; what doesn't run through our handler is taken back.
+fn prove(
+    jobs: &mut [Job],
+    ground: &Ground,
+    place: Place,
+    request: &Install,
+    report: &mut Report,
+) -> Result<()> {
+    let binfmt = ground.binfmt();
+    let _lock = binfmt.lock()?;
+    for job in jobs.iter_mut().filter(|j| j.is_registered()) {
+        if binfmt.entry(&job.rule.name)?.is_none() {
+            let name = job.rule.name.as_str();
+            job.fail_on(Err(Error::new(Step::Register, name, "somebody has removed it meanwhile")), report);
+        }
+    }
+    // What names a path proves nothing here, if it is for other root directories than ours.
+    let can_run_here = request.style.persistent || place.on_host;
+    let is_open = |j: &&mut Job| j.is_registered() && j.emulator.is_some() && j.proof.is_none();
+    let mut open: Vec<_> = jobs.iter_mut().filter(|j| request.prove && can_run_here && is_open(j)).collect();
+    let verdicts = probe::run(open.iter().map(|j| j.arch));
+    let entries = if open.is_empty() { Vec::new() } else { binfmt.entries()? };
+    for (job, verdict) in open.iter_mut().zip(verdicts) {
+        let proven =
+            job.judge(&verdict, &entries).and_then(|took| job.judge_credentials(report).map(|()| took));
+        if proven.is_err()
+            && job.state != State::Already
+            && let Err(error) = binfmt.remove(&job.rule.name)
+        {
+            report.errors.push(error);
+        }
+        let proven = proven.map(|took| job.proof = Some(took));
+        job.fail_on(proven, report);
+    }
+    Ok(())
+}
+
+/// There is no way to keep the handlers; what could help on this host.
+fn cannot_last(place: Place, style: &Style) -> Error {
+    let mut hints = Vec::new();
+    if !style.persistent {
+        hints.push("add -p");
+    }
+    if place.in_user_namespace {
+        hints.push("stay in the container with --hold");
+    } else if Path::new("/run/systemd/system").exists() {
+        hints.push("run `ls /proc/sys/fs/binfmt_misc` on the host once, which mounts it");
+    } else {
+        hints.push("run `mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc` on the host");
+        hints.push("start the container with --pid=host");
+        hints.push("stay in it with --hold");
+    }
+    let why = "they are gone without our own mount of binfmt_misc: nothing else holds one (or another tool has removed them)";
+    Error::new(Step::Keep, "the handlers", why).hint(hints.join("; or "))
+}

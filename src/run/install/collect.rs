@@ -1,0 +1,164 @@
+//! What is asked for, what is carried, what runs natively → a job for each handler, a line for the rest.
+
+use nix::errno::Errno;
+
+use super::job::Job;
+use crate::anchor::Place;
+use crate::arch::{ARCHES, Arch, PREFIX};
+use crate::emulators::{Demands, STATIC, SUMS, Store};
+use crate::error::{Error, Result, Step};
+use crate::probe::{self, By, Verdict};
+use crate::run::look::runs_through_host;
+use crate::run::style::{file_name, rule};
+use crate::run::{Install, Line, Report, State, Style, Wanted, rows_of};
+
+/// The handlers that are asked for, as far as there is a binary for each, and lines for the rest.
+///
+/// In a user namespace, these are more: see [`carried_over`].
+pub(super) fn collect(request: &Install, place: Place, report: &mut Report) -> Result<(Vec<Job>, Vec<Line>)> {
+    let style = &request.style;
+    let rows = rows_of(&request.wanted);
+    let natives = probe::run_natives(rows.iter().copied());
+    let store = match Store::open(style.dir(), style.dir()) {
+        Ok(store) => Some(store),
+        Err(e) if style.persistent && e.step == Step::Open => {
+            return Err(e.hint("QEMU_BIN_DIR or --path says where the QEMU binaries are"));
+        }
+        Err(e) if style.persistent => return Err(e),
+        // Without F, the path is for whoever executes; it need not exist here.
+        Err(_) => None,
+    };
+    let find = |arch: &Arch| store.as_ref().and_then(|s| s.find(arch.emulator, &style.prefix, &style.suffix));
+    let named = request.wanted != Wanted::All;
+    let by_name_only = !style.persistent && (named || store.as_ref().is_none_or(Store::is_empty));
+    let (mut jobs, mut lines, mut unclear) = (Vec::new(), Vec::new(), Vec::new());
+    for (arch, native) in rows.iter().zip(natives) {
+        let is_native = matches!(native, Verdict::Ran { by: By::Kernel, .. });
+        let file = find(arch);
+        if native.is_unclear() && (file.is_some() || by_name_only) {
+            lines.push(Line::new(arch.name, State::Failed));
+            unclear.push((*arch, native));
+            continue;
+        }
+        match file {
+            Some(file) => jobs.push(job(arch, style, file, native)),
+            None if by_name_only || is_native => jobs.push(job(arch, style, file_name(arch, style), native)),
+            None if named => {
+                report.errors.push(not_carried(arch, style));
+                lines.push(Line::new(arch.name, State::Failed));
+            }
+            None => lines.push(Line::new(arch.name, State::NotCarried)),
+        }
+    }
+    report.errors.extend(cannot_tell(&unclear));
+    let carries_none = style.persistent && store.as_ref().is_none_or(Store::is_empty);
+    let has_none = jobs.is_empty() && report.errors.is_empty();
+    if !named && (has_none || carries_none) {
+        return Err(Error::new(
+            Step::Open,
+            style.dir().display().to_string(),
+            "there is no QEMU binary in it",
+        )
+        .hint("QEMU_BIN_DIR or --path says where they are; images tagged `register` carry none"));
+    }
+    if place.in_user_namespace {
+        jobs.extend(carried_over(&rows, store.as_ref(), find, request, report)?);
+    }
+    remarks(&jobs, store.as_ref(), style, report);
+    Ok((jobs, lines))
+}
+
+fn job(arch: &'static Arch, style: &Style, file: String, native: Verdict) -> Job {
+    Job {
+        rule: rule(arch, style, Some(&file)),
+        arch,
+        file,
+        native,
+        state: State::Failed,
+        emulator: None,
+        proof: None,
+    }
+}
+
+pub(in crate::run) fn not_carried(arch: &Arch, style: &Style) -> Error {
+    let path = style.dir().join(file_name(arch, style));
+    Error::new(Step::Open, path.display().to_string(), Errno::ENOENT).hint(format!(
+        "no emulator for {} is carried here; --path or QEMU_BIN_DIR names another directory",
+        arch.target
+    ))
+}
+
+/// With a handler for what the kernel runs itself, nothing would run any more: what can't be tried is not registered.
+fn cannot_tell(unclear: &[(&Arch, Verdict)]) -> Option<Error> {
+    let (arch, verdict) = unclear.first()?;
+    let names: Vec<_> = unclear.iter().map(|(arch, _)| arch.name).collect();
+    let why =
+        format!("whether this kernel runs them itself can't be tried: {}", probe::failure(arch, verdict).why);
+    let error = Error::new(Step::Register, format!("anything for {} programs", names.join(", ")), why);
+    if matches!(verdict, Verdict::Untried(_)) {
+        return Some(error);
+    }
+    Some(error.hint("programs in memory can't be executed here; the sysctl vm.memfd_noexec may forbid that"))
+}
+
+/// What has to be registered besides, so that nobody has less than before: from the first mount of binfmt_misc on, a user
+/// namespace no longer sees the host's handlers, not even after the umount (docs/kernel.md).
+fn carried_over(
+    asked: &[&Arch],
+    store: Option<&Store>,
+    find: impl Fn(&Arch) -> Option<String>,
+    request: &Install,
+    report: &mut Report,
+) -> Result<Vec<Job>> {
+    let style = Style { persistent: true, ..request.style.clone() };
+    let demands = Demands { runs: &probe::runs_natively, is_static: true };
+    let (mut jobs, mut lost) = (Vec::new(), Vec::new());
+    for (arch, verdict) in runs_through_host(ARCHES, request.shadow_host)? {
+        // Checked before anything is mounted: afterwards it is too late.
+        match find(arch).filter(|file| store.is_some_and(|s| s.check(file, demands).is_ok())) {
+            Some(_) if asked.iter().any(|a| a.name == arch.name) => {}
+            Some(file) => jobs.push(job(arch, &style, file, verdict)),
+            None => lost.push(arch.name),
+        }
+    }
+    if !lost.is_empty() && !request.shadow_host {
+        return Err(Error::new(
+            Step::Register,
+            "anything in this user namespace",
+            format!(
+                "it would lose the host's handlers, and there is no good emulator here for {}",
+                lost.join(" ")
+            ),
+        )
+        .hint("--shadow-host goes on without them; or register on the host, as root"));
+    }
+    if !jobs.is_empty() {
+        let names: Vec<_> = jobs.iter().map(|j| j.arch.name).collect();
+        report.note(format!(
+            "the host's handlers are not seen in this user namespace any more: also registered here: {}",
+            names.join(" ")
+        ));
+    }
+    Ok(jobs)
+}
+
+/// What users should know of their choice, though it is theirs.
+fn remarks(jobs: &[Job], store: Option<&Store>, style: &Style, report: &mut Report) {
+    let dir = style.dir();
+    if jobs.iter().any(|j| j.file != file_name(j.arch, style)) {
+        report.note(format!(
+            "there are only {PREFIX}*{STATIC} binaries in {}: using those, as with -s",
+            dir.display()
+        ));
+    }
+    if style.persistent && store.is_some_and(|s| !s.is_verified()) {
+        report.note(format!("there is no {}: the binaries are not verified", dir.join(SUMS).display()));
+    }
+    if !style.persistent {
+        let file = format!("{PREFIX}TARGET{}", style.suffix);
+        report.note(format!(
+            "without -p, a handler only names a path: whoever executes must have {}",
+            dir.join(file).display()
+        ));
+    }
+}

@@ -1,0 +1,217 @@
+//! One handler on its way: planned, registered or put in another's place, judged by what a program of its architecture does.
+
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use super::verify::Checked;
+use crate::anchor::{Ground, mount_point};
+use crate::arch::Arch;
+use crate::error::{Error, Result, Step, Why};
+use crate::plan::{Action, action};
+use crate::probe::{self, By, Verdict};
+use crate::rule::{Entry, Rule};
+use crate::run::style::trial_name;
+use crate::run::{Install, Line, Report, State};
+
+/// One handler on its way.
+pub(super) struct Job {
+    pub(super) arch: &'static Arch,
+    /// The name of the binary in its directory.
+    pub(super) file: String,
+    pub(super) rule: Rule,
+    /// What ran a program of this architecture before anything was done.
+    pub(super) native: Verdict,
+    pub(super) state: State,
+    pub(super) emulator: Option<Checked>,
+    pub(super) proof: Option<Duration>,
+}
+
+impl Job {
+    /// Decides what is to be done, by setting the state that it will be in then.
+    pub(super) fn plan(&mut self, entries: &[Entry], force: bool) {
+        // Where it ran but could not be traced, it is native if no handler takes it.
+        let native = self.is_native()
+            || matches!(self.native, Verdict::Ran { by: By::Unknown, .. })
+                && !entries.iter().any(|e| e.takes(self.arch.pattern.magic()));
+        self.state = match action(&self.rule, entries, native, force) {
+            Action::LeaveToKernel => State::Native,
+            Action::LeaveTo(_) => State::Foreign,
+            Action::Keep => {
+                // It may be one that does more than was asked for.
+                if let Some(entry) = entries.iter().find(|e| e.name == self.rule.name) {
+                    self.rule = entry.rule();
+                }
+                State::Already
+            }
+            Action::Register => State::Registered,
+            Action::Replace(_) => State::Replaced,
+        };
+    }
+
+    /// Did the kernel itself run a program of this architecture?
+    pub(super) const fn is_native(&self) -> bool {
+        matches!(self.native, Verdict::Ran { by: By::Kernel, .. })
+    }
+
+    /// Is there to be, or is there, a handler of ours?
+    pub(super) const fn is_registered(&self) -> bool {
+        matches!(self.state, State::Already | State::Registered | State::Replaced)
+    }
+
+    /// Lets go of every file that may pin a mount: what outlives us must do so without our help.
+    pub(super) fn close(&mut self) {
+        self.native = Verdict::Untried(Errno::EALREADY);
+        if let Some(emulator) = &mut self.emulator {
+            emulator.close();
+        }
+    }
+
+    pub(super) fn fail_on(&mut self, done: Result<()>, report: &mut Report) {
+        if let Err(error) = done {
+            self.state = State::Failed;
+            // Several rows may fail for one reason: a binary that runs two of them, a directory.
+            if !report.errors.contains(&error) {
+                report.errors.push(error);
+            }
+        }
+    }
+
+    /// Does what was planned, up to where the handler is there.
+    pub(super) fn act(&mut self, ground: &Ground, entries: &[Entry], request: &Install) -> Result<()> {
+        // What an interrupted run may have left; if it is all that there is, it serves until ours is there.
+        let trial = trial_name(&self.rule.name);
+        let clear = || match entries.iter().any(|e| e.name == trial) {
+            true => ground.binfmt().remove(&trial).map(drop),
+            false => Ok(()),
+        };
+        if matches!(self.state, State::Already | State::Replaced) {
+            clear()?;
+        }
+        match self.state {
+            State::Registered => ground.register(&self.rule, &self.file).and_then(|()| clear()),
+            State::Replaced => self.replace(ground, entries, request),
+            State::Already => {
+                // It may hold another build of QEMU, or another handler may come before it.
+                let mut verdict = std::mem::replace(&mut self.native, Verdict::Untried(Errno::EALREADY));
+                // Another run may have registered it since we tried.
+                if request.prove && !verdict.ran() {
+                    verdict = probe::run([self.arch]).remove(0);
+                }
+                match self.judge(&verdict, entries) {
+                    Ok(proof) => self.proof = Some(proof),
+                    Err(_) if request.style.persistent && request.prove => {
+                        self.state = State::Replaced;
+                        self.replace(ground, entries, request)?;
+                    }
+                    Err(_) => {}
+                }
+                Ok(())
+            }
+            State::Foreign if !probe::run([self.arch]).remove(0).ran() => {
+                let other = entries
+                    .iter()
+                    .find(|e| e.takes(self.arch.pattern.magic()))
+                    .map_or("another handler", |e| &e.name);
+                Err(Error::new(
+                    Step::Prove,
+                    format!("{} programs", self.arch.name),
+                    format!("{other} takes them and fails"),
+                )
+                .hint("--force registers ours in front of it"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the place of another handler of that name: ours is registered beside it and tried out first, so that at no moment
+    /// there is none, and nothing is lost where ours doesn't work.
+    fn replace(&self, ground: &Ground, entries: &[Entry], request: &Install) -> Result<()> {
+        let binfmt = ground.binfmt();
+        let old = entries.iter().find(|e| e.name == self.rule.name);
+        let trial = Rule { name: trial_name(&self.rule.name), ..self.rule.clone() };
+        ground.register(&trial, &self.file)?;
+        let moved = (|| {
+            if request.prove && request.style.persistent {
+                self.judge(&probe::run([self.arch])[0], entries)?;
+            }
+            binfmt.remove(&self.rule.name)?;
+            ground.register(&self.rule, &self.file).map_err(|error| {
+                let restored = old.map(|old| binfmt.register(&old.rule()));
+                match restored {
+                    Some(Err(e)) => {
+                        error.hint(format!("the handler that was there could not be brought back: {}", e.why))
+                    }
+                    _ => error,
+                }
+            })
+        })();
+        // Where neither of them has its name now, the one beside it goes on serving.
+        if binfmt.entry(&self.rule.name)?.is_none() {
+            return moved;
+        }
+        moved.and(binfmt.remove(&trial.name).map(drop))
+    }
+
+    /// What a run of a program of this architecture says about our handler.
+    pub(super) fn judge(&self, verdict: &Verdict, entries: &[Entry]) -> Result<Duration> {
+        let failed = |why: Why| Error::new(Step::Prove, format!("{} programs", self.arch.name), why);
+        match verdict {
+            Verdict::Ran { argv0: false, .. } if self.rule.flags.preserve_argv0 => {
+                Err(failed("this QEMU doesn't understand flag P".into())
+                    .hint("add --preserve-argv0 no, or take a newer QEMU"))
+            }
+            Verdict::Ran { by: By::Interpreter(file), took, .. } => match &self.emulator {
+                Some(emulator) if !emulator.is_same_as(file) => {
+                    let others = entries
+                        .iter()
+                        .filter(|e| e.name != self.rule.name && e.takes(self.arch.pattern.magic()));
+                    let others: Vec<_> = others.map(|e| e.name.as_str()).collect();
+                    Err(failed(
+                        format!("they run through another interpreter ({})", others.join(", ")).into(),
+                    ))
+                }
+                _ => Ok(*took),
+            },
+            Verdict::Ran { took, .. } => Ok(*took),
+            other => Err(probe::failure(self.arch, other)),
+        }
+    }
+
+    /// With flag `C`: does a set-uid program get its owner's rights?
+    pub(super) fn judge_credentials(&self, report: &mut Report) -> Result<()> {
+        if !self.rule.flags.credentials {
+            return Ok(());
+        }
+        match probe::honours_set_uid(self.arch, mount_point()?) {
+            Ok(true) => {}
+            Ok(false) => {
+                let what = format!("set-uid {} programs", self.arch.name);
+                return Err(Error::new(
+                    Step::Prove,
+                    what,
+                    "they don't get their owner's rights, in spite of flag C",
+                ));
+            }
+            Err(errno) => report.note(format!(
+                "that set-uid programs work (flag C) can't be seen from here: {}",
+                Why::Errno(errno)
+            )),
+        }
+        Ok(())
+    }
+
+    pub(super) fn line(&self, dry_run: bool) -> Line {
+        let has_handler = self.is_registered();
+        Line {
+            name: self.arch.name.to_owned(),
+            state: self.state,
+            handler: has_handler
+                .then(|| (self.rule.interpreter.clone(), self.rule.flags.as_reported().to_string())),
+            verified: self.emulator.as_ref().is_some_and(Checked::is_verified),
+            proof: self.proof,
+            rule: (dry_run && matches!(self.state, State::Registered | State::Replaced))
+                .then(|| self.rule.line().unwrap_or_else(|u| u.to_string())),
+        }
+    }
+}

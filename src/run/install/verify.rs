@@ -1,0 +1,95 @@
+//! Checking the binaries that are going to be registered, several at a time: hashing is what a first run takes longest for.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::num::NonZero;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::job::Job;
+use crate::anchor::Ground;
+use crate::emulators::{Demands, Emulator, Store, Sum, digest};
+use crate::error::Result;
+use crate::probe::{self, Identity, identity};
+use crate::run::{Report, Style};
+
+/// An emulator that passed.
+#[derive(Clone, Debug)]
+pub(super) struct Checked {
+    identity: Option<Identity>,
+    len: u64,
+    sum: Option<Sum>,
+    /// Open until [`Checked::close`]; rows that are run by one emulator share it.
+    file: Option<Arc<File>>,
+}
+
+impl Checked {
+    fn new(emulator: Emulator) -> Self {
+        let Emulator { file, sum, len } = emulator;
+        Self { identity: identity(&file), len, sum, file: Some(Arc::new(file)) }
+    }
+
+    pub(super) const fn is_verified(&self) -> bool {
+        self.sum.is_some()
+    }
+
+    /// Lets go of the file, and of the mount through which it was opened.
+    pub(super) fn close(&mut self) {
+        self.file = None;
+    }
+
+    /// Does this file, that the kernel has loaded, hold the same program? The same file, or one of another container with the
+    /// same bytes.
+    pub(super) fn is_same_as(&self, loaded: &File) -> bool {
+        if self.identity.is_some() && self.identity == identity(loaded) {
+            return true;
+        }
+        let len = loaded.metadata().map(|m| m.len()).unwrap_or_default();
+        let digest_of = |file: &File| file.try_clone().and_then(|mut f| digest(&mut f)).ok();
+        let ours = || self.sum.or_else(|| self.file.as_ref().and_then(|f| digest_of(f)));
+        len == self.len && digest_of(loaded).is_some_and(|theirs| ours() == Some(theirs))
+    }
+}
+
+/// Opens and checks the binaries of all jobs that need one.
+pub(super) fn verify(jobs: &mut [Job], ground: &Ground, style: &Style, report: &mut Report) {
+    let is_visible =
+        |job: &&mut Job| job.is_registered() && (style.persistent || style.dir().join(&job.file).exists());
+    let mut jobs: Vec<_> = jobs.iter_mut().filter(is_visible).collect();
+    let checked = Store::open(style.dir(), &ground.opened(style.dir())).map(|store| {
+        check_all(&store, &jobs.iter().map(|j| j.file.as_str()).collect::<Vec<_>>(), style.persistent)
+    });
+    for (at, job) in jobs.iter_mut().enumerate() {
+        let result = checked.as_ref().map_err(Clone::clone).and_then(|all| all[at].clone());
+        let emulator = result.map(|emulator| job.emulator = Some(emulator));
+        job.fail_on(emulator, report);
+    }
+}
+
+/// Checks each of these files; the results are in the same order.
+fn check_all(store: &Store, files: &[&str], persistent: bool) -> Vec<Result<Checked>> {
+    let mut unique: Vec<_> = files.to_vec();
+    unique.sort_unstable();
+    unique.dedup();
+    let demands = Demands { runs: &probe::runs_natively, is_static: persistent };
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        while let Some(file) = unique.get(next.fetch_add(1, Ordering::Relaxed)) {
+            done.push((*file, store.check(file, demands).map(Checked::new)));
+        }
+        done
+    };
+    // How many processors there are is a question of twenty system calls: it is asked only where it matters.
+    let processors =
+        if unique.len() > 1 { std::thread::available_parallelism().map_or(1, NonZero::get) } else { 1 };
+    let helpers = processors.min(unique.len()).saturating_sub(1);
+    let results: BTreeMap<_, _> = std::thread::scope(|scope| {
+        let started: Vec<_> = (0..helpers).map(|_| scope.spawn(work)).collect();
+        let mut all = work();
+        // A thread that panicked aborts the program (panic = "abort"), so each one has a result.
+        all.extend(started.into_iter().filter_map(|t| t.join().ok()).flatten());
+        all.into_iter().collect()
+    });
+    files.iter().map(|f| results[f].clone()).collect()
+}

@@ -1,0 +1,102 @@
+//! Showing what is registered, and what runs.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command as Process;
+
+use super::platforms::platforms;
+use super::{Answer, Done, Outcome, Report, Wanted, rows_of};
+use crate::anchor::{Ground, Place};
+use crate::arch::{ARCHES, Arch, own};
+use crate::error::{Error, Result, Step};
+use crate::probe::{self, By, Verdict};
+
+/// A binfmt_misc to look at. In a user namespace none is mounted if that would take the host's handlers away.
+pub(super) fn ground(place: Place, at: Option<&Path>) -> Result<Ground> {
+    if place.in_user_namespace && !Ground::is_in_sight(at)? {
+        let lost: Vec<_> = runs_through_host(ARCHES, false)?.iter().map(|(arch, _)| arch.name).collect();
+        if !lost.is_empty() {
+            return Err(Error::new(
+                Step::List,
+                "this user namespace",
+                format!("looking would hide the host's handlers from it for good: {}", lost.join(" ")),
+            )
+            .hint("list them on the host; nothing has been registered in this namespace yet"));
+        }
+    }
+    Ground::to_look_at(place, at)
+}
+
+/// Those of these architectures whose programs run through a handler of the host's, seen from a user namespace: its
+/// interpreter belongs to a user that doesn't exist in here.
+///
+/// # Errors
+/// [`Step::Prove`], where nothing can be tried, unless that is all the same to the user.
+pub(super) fn runs_through_host<'a>(
+    arches: impl IntoIterator<Item = &'a Arch>,
+    all_the_same: bool,
+) -> Result<Vec<(&'a Arch, Verdict)>> {
+    let arches: Vec<_> = arches.into_iter().collect();
+    let nobody =
+        std::fs::read_to_string("/proc/sys/kernel/overflowuid").ok().and_then(|n| n.trim().parse().ok());
+    // The kernel's default, DEFAULT_OVERFLOWUID in include/linux/highuid.h.
+    let nobody: u32 = nobody.unwrap_or(65534);
+    let is_hosts = |file: &File| file.metadata().is_ok_and(|m| m.uid() == nobody);
+    let verdicts = probe::run(arches.iter().copied());
+    if let Some(at) = verdicts.iter().position(Verdict::is_unclear).filter(|_| !all_the_same) {
+        return Err(probe::failure(arches[at], &verdicts[at])
+            .hint("what the host's handlers run could be lost here, and can't be seen; --shadow-host registers all the same"));
+    }
+    let runs = arches.into_iter().zip(verdicts);
+    Ok(runs
+        .filter(|(_, v)| matches!(v, Verdict::Ran { by: By::Interpreter(file), .. } if is_hosts(file)))
+        .collect())
+}
+
+pub(super) fn list() -> Done {
+    let ground = ground(Place::look()?, None)?;
+    let (entries, enabled) = (ground.binfmt().entries()?, ground.binfmt().is_enabled()?);
+    Ok(Outcome::Listing { entries, enabled })
+}
+
+pub(super) fn status(at: Option<&Path>) -> Done {
+    let entries = ground(Place::look()?, at)?.binfmt().entries()?;
+    let verdicts: Vec<_> = ARCHES.iter().zip(probe::run(ARCHES)).filter(|(_, v)| v.ran()).collect();
+    let is_native = |v: &Verdict| matches!(v, Verdict::Ran { by: By::Kernel, .. });
+    let (mut native, emulated): (Vec<_>, Vec<_>) = verdicts.into_iter().partition(|(_, v)| is_native(v));
+    native.sort_by_key(|(arch, _)| arch.name != own().name);
+    let native = native.into_iter().flat_map(|(arch, _)| platforms(arch, true));
+    let emulated = emulated.into_iter().flat_map(|(arch, _)| platforms(arch, false));
+    let emulators = entries.into_iter().filter(|e| e.enabled).map(|e| e.name).collect();
+    Ok(Outcome::Status { supported: native.chain(emulated).collect(), emulators })
+}
+
+/// Runs a program of each target; mounts nothing and needs no privileges.
+pub(super) fn check(wanted: &Wanted, version: bool, report: &mut Report) -> Done {
+    let rows = rows_of(wanted);
+    let mut answers = Vec::new();
+    for (arch, verdict) in rows.iter().zip(probe::run(rows.iter().copied())) {
+        match verdict {
+            Verdict::Ran { by, took, .. } => {
+                let version = if version { version_of(&by) } else { None };
+                answers.push(Answer { name: arch.name, by, took, version });
+            }
+            other => report.errors.push(
+                probe::failure(arch, &other)
+                    .hint(format!("`qus install {}` registers an emulator for them", arch.target)),
+            ),
+        }
+    }
+    Ok(Outcome::Checked { answers })
+}
+
+/// The first line that an interpreter prints for `--version`; that very file is executed, wherever it may be.
+fn version_of(by: &By) -> Option<String> {
+    let By::Interpreter(file) = by else { return None };
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let output = Process::new(path).arg0("qemu").arg("--version").output().ok()?;
+    String::from_utf8_lossy(&output.stdout).lines().next().map(str::to_owned)
+}

@@ -1,0 +1,75 @@
+//! A row whose programs run here → the OCI platforms whose containers do.
+//!
+//! A row says only which architecture a program is of. A platform's variant says more: which instructions it may use. Only
+//! variants that are sure to run are named.
+
+use nix::sys::utsname::uname;
+
+use crate::arch::Arch;
+
+/// The platforms of a row, the plain one first.
+pub(super) fn platforms(arch: &Arch, native: bool) -> Vec<&'static str> {
+    let plain = arch.platforms.first().copied();
+    match arch.name {
+        // QEMU's default processor has all of ARMv7.
+        "arm" if native => {
+            ["linux/arm/v7", "linux/arm/v6"].into_iter().skip(usize::from(is_armv6())).collect()
+        }
+        "arm" => vec!["linux/arm/v7", "linux/arm/v6"],
+        // QEMU's default processor is not promised to have more than the plain platform.
+        "x86_64" if native => plain.into_iter().chain(x86_64_variants()).collect(),
+        _ => plain.into_iter().collect(),
+    }
+}
+
+/// Is this processor one that has no ARMv7 instructions, a Raspberry Pi Zero say?
+fn is_armv6() -> bool {
+    uname().is_ok_and(|u| u.machine().to_string_lossy().starts_with("armv6"))
+}
+
+/// The levels of the x86-64 psABI (section "micro-architecture levels") that this processor has.
+#[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
+fn x86_64_variants() -> Vec<&'static str> {
+    use std::arch::is_x86_feature_detected as has;
+    let v2 = has!("sse3")
+        && has!("ssse3")
+        && has!("sse4.1")
+        && has!("sse4.2")
+        && has!("popcnt")
+        && has!("cmpxchg16b");
+    let v3 = v2
+        && has!("avx")
+        && has!("avx2")
+        && has!("bmi1")
+        && has!("bmi2")
+        && has!("f16c")
+        && has!("fma")
+        && has!("lzcnt")
+        && has!("movbe");
+    [(v2, "linux/amd64/v2"), (v3, "linux/amd64/v3")]
+        .into_iter()
+        .filter(|(has, _)| *has)
+        .map(|(_, name)| name)
+        .collect()
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "x86")))]
+const fn x86_64_variants() -> Vec<&'static str> {
+    Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arch::named;
+
+    #[test]
+    fn the_plain_platform_comes_first_and_variants_only_where_they_run() {
+        let of = |name: &str, native| platforms(named(name).next().unwrap(), native);
+        assert_eq!(of("aarch64", true), ["linux/arm64"]);
+        assert_eq!(of("x86_64", false), ["linux/amd64"]);
+        assert_eq!(of("x86_64", true)[0], "linux/amd64");
+        assert_eq!(of("arm", false), ["linux/arm/v7", "linux/arm/v6"]);
+        assert!(of("hppa", false).is_empty());
+    }
+}

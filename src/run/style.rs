@@ -1,0 +1,50 @@
+//! How a handler shall be → the rule that makes it so.
+
+use nix::sys::utsname::uname;
+
+use super::Style;
+use crate::arch::{Arch, PREFIX};
+use crate::rule::{Flags, Rule};
+
+/// From this kernel on, QEMU learns through `AT_FLAGS` that flag `P` is set; before, it would take `argv[0]` for an argument.
+const PRESERVE_ARGV0_SINCE: (u32, u32) = (5, 12);
+
+/// The binary's name, as asked for.
+pub(in crate::run) fn file_name(arch: &Arch, style: &Style) -> String {
+    format!("{}{PREFIX}{}{}", style.prefix, arch.emulator, style.suffix)
+}
+
+/// The handler of a row; `file` is the binary that was found for it.
+pub(in crate::run) fn rule(arch: &Arch, style: &Style, file: Option<&str>) -> Rule {
+    let file = file.map_or_else(|| file_name(arch, style), str::to_owned);
+    let path = style.dir().join(file);
+    // The kernel would look for a relative path from wherever each program is started.
+    let path = std::path::absolute(&path).unwrap_or(path);
+    Rule {
+        name: arch.entry(),
+        matches: (&arch.pattern).into(),
+        interpreter: path.display().to_string(),
+        flags: flags(style),
+    }
+}
+
+/// The flags of a handler.
+pub(in crate::run) fn flags(style: &Style) -> Flags {
+    let since = |release: &str| {
+        let mut numbers = release.split(['.', '-', '+']).map_while(|n| n.parse::<u32>().ok());
+        Some((numbers.next()?, numbers.next()?))
+    };
+    let supported =
+        uname().ok().and_then(|u| since(u.release().to_str()?)).is_none_or(|v| v >= PRESERVE_ARGV0_SINCE);
+    Flags {
+        preserve_argv0: style.preserve_argv0.unwrap_or(supported),
+        open_binary: style.credentials,
+        credentials: style.credentials,
+        fix_binary: style.persistent,
+    }
+}
+
+/// Under which name a handler is tried out before it takes another one's place.
+pub(in crate::run) fn trial_name(name: &str) -> String {
+    format!("{name}.new")
+}
