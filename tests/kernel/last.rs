@@ -1,0 +1,93 @@
+//! Handlers outlive the run that registered them, and the container that it was; nothing but they keep anything alive.
+
+use crate::sandbox::Sandbox;
+
+/// What an engine does around a run: `container ROOT ARGS…` mounts what every container has, and executes the entrypoint with
+/// ARGS in that root. Its mounts end with it.
+const CONTAINER: &str = r#"
+cat >/path/container <<'SH'
+#!/bin/sh
+exec unshare --mount --propagation=private sh -euc '
+	root=$1
+	shift
+	mountpoint -q $root || mount --bind $root $root
+	mount --rbind /usr $root/usr
+	mount --rbind /proc $root/proc
+	exec chroot $root /qus/register "$@"' container "$@"
+SH
+chmod +x /path/container
+mkdir -p /image/proc /image/usr /image/qus/bin /image/qus/anchor
+for dir in bin lib lib64; do cp -P /$dir /image/; done
+cp /qus/register /image/qus/
+cp /qus/bin/qemu-aarch64-static /image/qus/bin/
+grep qemu-aarch64-static /qus/bin/SHA256SUMS >/image/qus/bin/SHA256SUMS"#;
+
+#[test]
+fn handlers_outlive_a_container_whose_directories_are_deleted() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(CONTAINER);
+    s.step("container /image -s -- -p aarch64");
+    s.step("rm -rf /image; ls /image");
+    s.step("/foreign/busybox-aarch64 uname -m");
+    s.step("qus -l");
+    s.step("qus -- -r");
+    s.step("/foreign/busybox-aarch64 uname -m");
+    s.compare("last-plain");
+}
+
+#[test]
+fn handlers_outlive_a_container_on_an_overlay() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(CONTAINER);
+    s.quietly(
+        "mkdir -p /layers/upper /layers/work /root
+        mount -t overlay -o lowerdir=/image,upperdir=/layers/upper,workdir=/layers/work overlay /root",
+    );
+    s.step("container /root -s -- -p aarch64");
+    s.step("umount /root && rm -rf /layers /root /image");
+    s.step("/foreign/busybox-aarch64 uname -m");
+    s.step("qus -- -r");
+    s.step("/foreign/busybox-aarch64 uname -m");
+    s.compare("last-overlay");
+}
+
+#[test]
+fn handlers_outlive_a_container_without_a_directory_for_the_anchor() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(CONTAINER);
+    s.quietly("rmdir /image/qus/anchor");
+    s.step("container /image -s -- -p aarch64");
+    s.step("/foreign/busybox-aarch64 uname -m");
+    s.compare("last-no-anchor");
+}
+
+#[test]
+fn another_container_with_the_same_binary_finds_it_there_and_one_with_another_takes_over() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(CONTAINER);
+    s.quietly("cp -a /image /same; cp -a /image /other; rm /other/qus/bin/*");
+    // What QEMU does is the same with a byte behind the end of what is loaded.
+    s.quietly(
+        "cp /qus/bin/qemu-aarch64-static /other/qus/bin; printf x >>/other/qus/bin/qemu-aarch64-static",
+    );
+    s.step("container /image -s -- -p aarch64");
+    s.step("container /same -s -- -p aarch64");
+    s.step("container /other -s -- -p aarch64");
+    s.step("container /image -s -- -p aarch64");
+    s.step("/foreign/busybox-aarch64 uname -m");
+    s.step("qus -l");
+    s.compare("last-two");
+}
+
+#[test]
+fn removing_the_last_handler_leaves_nothing_behind() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(CONTAINER);
+    s.quietly("mount -t binfmt_misc b /mnt; echo ':jar:E::jar::/bin/true:' >/mnt/register");
+    s.step("container /image -s -- -p aarch64");
+    s.quietly("umount /mnt");
+    s.step("qus -l");
+    s.step("qus -- -r aarch64");
+    s.step("qus -l");
+    s.compare("last-nothing");
+}

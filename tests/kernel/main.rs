@@ -1,0 +1,13 @@
+//! Tests against the real binfmt_misc, with real emulators and real foreign programs, each in a private place.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
+
+mod sandbox;
+#[path = "../transcript/mod.rs"]
+mod transcript;
+
+mod facts;
+mod killed;
+mod last;
+mod others;
+mod refuse;
+mod register;

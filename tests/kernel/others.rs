@@ -1,0 +1,131 @@
+//! Handlers of other makers, and what else is found on a host, stay as they are.
+
+use crate::sandbox::Sandbox;
+
+/// What hosts have registered: by extension, by magic, for Windows, disabled, and one that takes ELF programs without QEMU.
+const ENTRIES: &str = r"
+mount -t binfmt_misc b /mnt
+cd /mnt
+printf %s ':jar:E::jar::/usr/bin/env:' >register
+printf %s ':python3.11:M::\xa7\x0d\x0d\x0a::/usr/bin/env:' >register
+printf %s ':WSLInterop:M::MZ::/usr/bin/env:PF' >register
+printf %s ':llvm-11-runtime.binfmt:M::BC::/usr/bin/env:' >register
+echo 0 >python3.11
+printf %s ':qemuish:E::qemu::/usr/bin/qemu-nothing:' >register
+cp /qus/bin/qemu-aarch64-static /rosetta
+printf %s ':rosetta:M::\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:/rosetta:F' >register";
+
+const SHOW: &str = "cd /mnt; for entry in [!qrs]* qemuish rosetta status; do echo $entry; cat $entry; done";
+
+#[test]
+fn entries_of_others_are_the_same_before_and_after() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(ENTRIES);
+    let before = s.quietly(SHOW);
+    s.step("qus -l");
+    s.step("qus -s -- -p arm aarch64 s390x");
+    s.step("qus -l");
+    s.step("qus -- -r arm");
+    s.step("qus -- -r");
+    s.step("qus -l");
+    assert_eq!(s.quietly(SHOW), before);
+    s.compare("others");
+}
+
+#[test]
+fn another_makers_handler_for_the_same_programs_is_overridden_only_by_force() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(ENTRIES);
+    let before = s.quietly(SHOW);
+    s.step("qus -s -- -p aarch64");
+    s.step("qus -s -- -p --force aarch64");
+    s.step("/foreign/busybox-aarch64 uname -m");
+    s.step("qus -- -r aarch64");
+    assert_eq!(s.quietly(SHOW), before);
+    s.quietly("echo -1 >/mnt/rosetta; cp /bin/false /broken");
+    s.quietly(
+        &ENTRIES.lines().last().unwrap().replace("rosetta", "broken").replace("printf", "cd /mnt; printf"),
+    );
+    s.step("qus -s -- -p aarch64");
+    s.compare("rosetta");
+}
+
+#[test]
+fn a_stale_handler_of_the_same_name_is_replaced() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly("mount -t binfmt_misc b /mnt; cp /qus/bin/qemu-aarch64-static /stale; cp /bin/false /broken");
+    let register = |interpreter: &str, flags: &str| {
+        format!(
+            r"[ ! -e /mnt/qemu-aarch64 ] || echo -1 >/mnt/qemu-aarch64
+            printf %s ':qemu-aarch64:M::\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00:\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00\x00\x00\x00\x00\x00\xfe\xff\xff\xff:{interpreter}:{flags}' >/mnt/register"
+        )
+    };
+    for (interpreter, flags) in [
+        ("/not/here", ""),
+        ("/stale", "F"),
+        ("/qus/bin/qemu-aarch64-static", ""),
+        ("/qus/bin/qemu-aarch64-static", "F"),
+        ("/broken", "PF"),
+    ] {
+        s.quietly(&register(interpreter, flags));
+        s.step("qus -s -- -p aarch64");
+        s.step("/foreign/busybox-aarch64 uname -m");
+    }
+    s.step("echo 0 >/mnt/qemu-aarch64; qus -s -- -p aarch64");
+    // The path is ours, and the file that it was opened as is not.
+    s.quietly("mount --bind /broken /qus/bin/qemu-aarch64-static");
+    s.quietly(&register("/qus/bin/qemu-aarch64-static", "PF"));
+    s.quietly("umount -l /qus/bin/qemu-aarch64-static");
+    s.step("qus -s -- -p aarch64");
+    s.step("/foreign/busybox-aarch64 uname -m");
+    s.step("ls /mnt");
+    s.compare("stale");
+}
+
+#[test]
+fn a_handler_stays_where_its_successor_does_not_work() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(
+        "mount -t binfmt_misc b /mnt; mkdir /bad; cp /qus/bin/qemu-arm-static /bad/qemu-aarch64-static",
+    );
+    s.step("qus -s -- -p aarch64");
+    let before = s.quietly("cat /mnt/qemu-aarch64");
+    s.step("qus -s -- -p -Q /bad aarch64");
+    s.step("printf x | dd of=/bad/qemu-aarch64-static conv=notrunc bs=1 status=none; qus -s -- -p -Q /bad aarch64");
+    s.step("cd /bad; head -c 1000000 /qus/bin/qemu-aarch64-static >qemu-aarch64-static; qus -s -- -p -Q /bad aarch64");
+    s.step("cd /bad; echo >SHA256SUMS; qus -s -- -p -Q /bad aarch64");
+    s.step("rm /bad/*; qus -s -- -p -Q /bad aarch64");
+    s.step("/foreign/busybox-aarch64 uname -m");
+    assert_eq!(s.quietly("cat /mnt/qemu-aarch64"), before);
+    s.step("ls /mnt");
+    s.compare("successor");
+}
+
+#[test]
+fn what_an_interrupted_run_left_is_cleared_away() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly("mount -t binfmt_misc b /mnt");
+    let left = "printf %s ':qemu-aarch64.new:M::x::/bin/true:' >/mnt/register";
+    s.quietly(left);
+    s.step("qus -s -- -p aarch64; ls /mnt");
+    s.quietly(left);
+    s.step("qus -- -r aarch64; ls /mnt");
+    s.compare("interrupted");
+}
+
+#[test]
+fn binfmt_misc_that_is_switched_off_stays_so_and_nothing_is_registered() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly("mount -t binfmt_misc b /mnt; echo 0 >/mnt/status");
+    s.step("qus -s -- -p aarch64");
+    s.step("qus -l");
+    s.step("qus status");
+    s.step("cat /mnt/status; ls /mnt");
+    s.quietly("echo 1 >/mnt/status");
+    s.step("qus -s -- -p aarch64");
+    s.quietly("echo 0 >/mnt/status");
+    s.step("qus -s -- -p aarch64");
+    s.step("qus -- -r aarch64");
+    s.step("cat /mnt/status; ls /mnt");
+    s.compare("switched-off");
+}

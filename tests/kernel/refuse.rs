@@ -1,0 +1,188 @@
+//! Where it can't work: the reason is said, and nothing is left behind.
+
+use crate::sandbox::Sandbox;
+
+/// A sandbox with a binfmt_misc on /mnt, that is looked at in the end.
+fn watched() -> Option<Sandbox> {
+    let s = Sandbox::new()?;
+    s.quietly("mount -t binfmt_misc b /mnt; mkdir /own; echo 'qus -s -- -p -Q /own \"$@\"' >/path/own; chmod +x /path/own");
+    Some(s)
+}
+
+#[test]
+fn binaries_that_cannot_work_are_refused() {
+    let Some(mut s) = Sandbox::with_arm64_entrypoint() else { return };
+    s.quietly("mount -t binfmt_misc b /mnt; mkdir /own; echo 'qus -s -- -p -Q /own \"$@\"' >/path/own; chmod +x /path/own; cd /own
+        cp /bin/true qemu-arm-static
+        head -c 1000000 /qus/bin/qemu-ppc-static >qemu-ppc-static
+        head -c 60 /qus/bin/qemu-ppc-static >qemu-ppc64-static
+        : >qemu-ppc64le-static
+        printf '#!/bin/sh\\n' >qemu-s390x-static
+        cp /arm64v8/sid/bin/qemu-sh4-static .
+        mkfifo qemu-sparc-static
+        mkdir qemu-sparc64-static
+        ln -s qemu-hppa-static qemu-hppa-static
+        ln -s /not/here qemu-m68k-static
+        cp /qus/bin/qemu-or1k-static qemu-alpha-static
+        cp $(readlink -f /usr/lib/x86_64-linux-gnu/libc.so.6) qemu-riscv32-static
+        cp /qus/bin/qemu-aarch64-static .");
+    for target in [
+        "arm", "ppc", "ppc64", "ppc64le", "s390x", "sh4", "sparc", "sparc64", "hppa", "m68k", "alpha",
+        "riscv32", "mips",
+    ] {
+        s.step(&format!("own {target}"));
+    }
+    s.step("own s390x aarch64 arm");
+    s.step("ls /mnt");
+    s.step("own");
+    s.step("ls /mnt");
+    s.step("own --json ppc");
+    s.compare("binaries");
+}
+
+#[test]
+fn a_binary_that_is_not_what_sha256sums_says_is_refused() {
+    let Some(mut s) = watched() else { return };
+    s.quietly("cd /own; cp /qus/bin/qemu-aarch64-static /qus/bin/qemu-arm-static .; sha256sum qemu-aarch64-static >SHA256SUMS");
+    s.step("own aarch64 arm");
+    s.step("ls /mnt");
+    s.step("printf x >>/own/qemu-aarch64-static; own aarch64");
+    s.step("ls /mnt");
+    s.step("echo nonsense >/own/SHA256SUMS; own aarch64");
+    s.step("ls /mnt");
+    s.step("(cd /own; sha256sum ../own/qemu-arm-static >SHA256SUMS); own arm");
+    s.step("ls /mnt");
+    s.step("rm /own/SHA256SUMS; mkfifo /own/SHA256SUMS; own arm");
+    s.step("ls /mnt");
+    s.step("rm /own/SHA256SUMS; own arm");
+    s.step("ls /mnt");
+    s.compare("digests");
+}
+
+#[test]
+fn directories_without_a_usable_binary_are_refused() {
+    let Some(mut s) = watched() else { return };
+    s.step("own arm");
+    s.step("own");
+    s.step("qus -s -- -p -Q /not/here arm");
+    s.step("qus -s -- -p -Q /bin/true arm");
+    s.quietly("chmod 0 /own");
+    s.step("setpriv --bounding-set=-dac_override,-dac_read_search qus -s -- -p -Q /own arm");
+    s.quietly("chmod 755 /own");
+    s.quietly("cp /qus/bin/qemu-arm-static /own; chmod 0 /own/*");
+    s.step("setpriv --bounding-set=-dac_override,-dac_read_search qus -s -- -p -Q /own arm");
+    s.step("ls /mnt");
+    s.compare("directories");
+}
+
+#[test]
+fn paths_with_odd_characters_work_and_those_that_no_line_can_say_are_refused() {
+    let Some(mut s) = watched() else { return };
+    s.quietly(r#"odd() { mkdir -p "$1" && ln /own/qemu-arm-static "$1/"; }
+        cp /qus/bin/qemu-arm-static /own/
+        odd '/with space'; odd '/with:colon'; odd '/with,comma'; odd '/with\backslash'; odd "/with'quote"; odd '/wîth'
+        odd '/:|,;!%&+=@~^#'; odd "$(printf '/new\nline')"
+        long=/long; while [ ${#long} -lt 1790 ]; do long=$long/$(printf %0100d | tr 0 x); done; odd $long; echo $long >/long/name"#);
+    for dir in [
+        "/with space",
+        "/with:colon",
+        "/with,comma",
+        "/with\\backslash",
+        "/with'\\''quote",
+        "/wîth",
+        "own/../own",
+    ] {
+        s.step(&format!("qus -s -- -p -Q '{dir}' arm"));
+        s.step("/foreign/busybox-arm uname -m; qus -- -r arm");
+    }
+    s.step("qus -s -- -p -Q '/:|,;!%&+=@~^#' arm");
+    s.step("qus -s -- -p -Q \"$(printf '/new\\nline')\" arm");
+    s.step("qus -s -- -p -Q \"$(cat /long/name)\" arm 2>&1 | sed s/xx*/x/g");
+    s.step("qus -s -- -p -Q \"$(cat /long/name)\" -t arm 2>&1 | sed s/xx*/x/g");
+    s.step("ls /mnt");
+    s.compare("paths");
+}
+
+#[test]
+fn without_privileges_nothing_is_registered_and_the_hint_says_which_are_needed() {
+    let Some(mut s) = watched() else { return };
+    let without = "setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin";
+    s.quietly("mount -t binfmt_misc b /proc/sys/fs/binfmt_misc");
+    s.step(&format!("{without} qus -s -- -p arm"));
+    s.step(&format!("{without} qus -- -r arm"));
+    s.step(&format!("{without} qus -l"));
+    s.quietly("umount /proc/sys/fs/binfmt_misc");
+    s.step(&format!("{without} qus -s -- -p arm"));
+    s.step(&format!("{without} qus -- -r arm"));
+    s.step(&format!("{without} qus -l"));
+    s.step("unshare --user qus -s -- -p arm");
+    s.step("ls /mnt");
+    s.compare("privileges");
+}
+
+#[test]
+fn without_proc_it_says_so() {
+    let Some(mut s) = watched() else { return };
+    s.step("unshare --mount sh -c 'mount -t tmpfs t /proc; qus -s -- -p arm'");
+    s.step("ls /mnt");
+    s.compare("no-proc");
+}
+
+#[test]
+fn a_read_only_proc_sys_is_worked_around() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly("mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys");
+    s.step("qus -s -- -p arm");
+    s.step("/foreign/busybox-arm uname -m");
+    s.step("qus -- -r arm");
+    s.step("/foreign/busybox-arm uname -m");
+    s.compare("read-only-proc-sys");
+}
+
+#[test]
+fn a_read_only_binfmt_misc_is_worked_around() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(
+        "mount -t binfmt_misc b /proc/sys/fs/binfmt_misc; mount -o remount,bind,ro /proc/sys/fs/binfmt_misc",
+    );
+    s.step("qus -s -- -p arm");
+    s.step("/foreign/busybox-arm uname -m");
+    s.step("qus -- -r arm");
+    s.step("/foreign/busybox-arm uname -m");
+    s.compare("read-only-binfmt");
+}
+
+#[test]
+fn a_status_file_that_is_mounted_read_only_is_no_obstacle() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly("cd /proc/sys/fs/binfmt_misc; mount -t binfmt_misc b .; cd .; mount --bind status status; mount -o remount,bind,ro status");
+    s.step("qus -s -- -p arm");
+    s.step("/foreign/busybox-arm uname -m");
+    s.step("qus -l");
+    s.step("qus -- -r arm");
+    s.compare("read-only-status");
+}
+
+/// The answers of kernels and hosts that are not at hand, given by strace to one system call of the run.
+#[test]
+fn what_the_kernel_may_answer_is_explained() {
+    let Some(mut s) = watched() else { return };
+    let injected = |call: &str, error: &str, more: &str, run: &str| {
+        format!("strace -qq -o /dev/null -e trace={call} {more} -e inject={call}:error={error} {run}")
+    };
+    let install = "qus -s -- -p arm";
+    s.step(&injected("mount", "ENODEV", "-P binfmt_misc", install));
+    s.step(&injected("mount", "EPERM", "", install));
+    s.step(&injected("unshare", "EPERM", "", install));
+    s.step(&injected("open_tree", "ENOSYS", "", install));
+    s.step("qus -- -r");
+    s.step(&injected("statx", "ELOOP", "-P /proc/sys/fs/binfmt_misc/register", "qus -l"));
+    s.step(&injected("mount", "ENODEV", "", "qus -l"));
+    s.step(&injected("write", "ENOSPC", "-P /qus/anchor/register", install));
+    s.step(&injected("write", "EINVAL", "-P /qus/anchor/register", install));
+    s.step(&injected("write", "EEXIST", "-P /qus/anchor/register", install));
+    s.step(&injected("openat", "EROFS", "-P /qus/anchor/register", install));
+    s.step(&injected("openat", "EACCES", "-P /qus/anchor/register", install));
+    s.step("ls /mnt");
+    s.compare("answers");
+}

@@ -1,0 +1,173 @@
+//! A private place for each test: own user, mount and PID namespaces, and with the first a binfmt_misc of its own. It needs no
+//! root, changes nothing on the host, and ends with the test.
+//!
+//! Where something is missing, the test is skipped and says so on stderr; where `CI` is set, that is a failure.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::transcript::Transcript;
+
+/// One test's place.
+pub(crate) struct Sandbox {
+    holder: Child,
+    pid: String,
+    transcript: Transcript,
+}
+
+/// Who exists in it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Users {
+    /// Root alone, who is the user that runs the tests.
+    Root,
+    /// The first 65536, who are the same outside.
+    Many,
+}
+
+/// Waits until somebody has said who is who, which makes us root, and takes root's rights by executing the rest.
+const ONCE_MAPPED: &str = r#"until read -r _ </proc/self/gid_map; do sleep 0.01; done; exec "$0" "$@""#;
+
+impl Sandbox {
+    /// A new one, with the image's layout: the emulators in /qus/bin, and /qus/anchor. No binfmt_misc is mounted in it.
+    pub(crate) fn new() -> Option<Self> {
+        Self::start(None, Users::Root).inspect_err(|why| skip(why)).ok()
+    }
+
+    /// The same, with other users in it than root. To make that, one must be root.
+    #[allow(dead_code)] // for tests/truth
+    pub(crate) fn with_many_users() -> Option<Self> {
+        Self::start(None, Users::Many).inspect_err(|why| skip(why)).ok()
+    }
+
+    /// The same, with the arm64 entrypoint and its emulators in /arm64v8.
+    pub(crate) fn with_arm64_entrypoint() -> Option<Self> {
+        let made_by = "scripts/entrypoint arm64v8; scripts/emulators sid arm64v8";
+        let found = directory("QUS_TEST_ARM64", "target/dist/arm64v8", made_by).and_then(|dir| {
+            let is_complete = dir.join("qus").is_file() && dir.join("sid/bin").is_dir();
+            if is_complete { Ok(dir) } else { Err(format!("{} is incomplete: {made_by}", dir.display())) }
+        });
+        found.and_then(|dir| Self::start(Some(&dir), Users::Root)).inspect_err(|why| skip(why)).ok()
+    }
+
+    fn start(arm64: Option<&Path>, users: Users) -> Result<Self, String> {
+        if std::env::consts::ARCH != "x86_64" {
+            return Err("the transcripts are those of an x86_64 host".to_owned());
+        }
+        let emulators =
+            directory("QUS_TEST_EMULATORS", "target/dist/amd64/sid/bin", "scripts/emulators sid amd64")?;
+        let foreign = directory("QUS_TEST_FOREIGN", "target/foreign", "scripts/foreign")?;
+        // `unshare` ends its child when it is ended, and the PID namespace all that is in it.
+        let mut holder = Command::new("unshare")
+            .arg("--user")
+            .args((users == Users::Root).then_some("--map-root-user"))
+            .args(["--mount", "--propagation=private", "--pid", "--fork", "--kill-child"])
+            .args(["sh", "-c", ONCE_MAPPED, "sh", "-c", include_str!("sandbox.sh"), "sandbox"])
+            .args([
+                env!("CARGO_TARGET_TMPDIR").as_ref(),
+                Path::new(env!("CARGO_BIN_EXE_qus")),
+                &emulators,
+                &foreign,
+            ])
+            .args(arm64)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|e| format!("cannot execute unshare: {e}"))?;
+        if users == Users::Many {
+            map_many_users(&holder).inspect_err(|_| drop(holder.kill().and_then(|()| holder.wait())))?;
+        }
+        let mut pid = String::new();
+        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut pid).unwrap();
+        if pid.is_empty() {
+            let mut why = String::new();
+            holder.stderr.take().unwrap().read_to_string(&mut why).unwrap();
+            let _ = holder.wait();
+            return Err(format!("no private namespaces with a binfmt_misc here: {}", why.trim()));
+        }
+        Ok(Self { holder, pid: pid.trim().to_owned(), transcript: Transcript::default() })
+    }
+
+    /// A step of the test: its commands and what they print become part of the transcript.
+    pub(crate) fn step(&mut self, script: &str) {
+        let output = self.enter(script).output().unwrap();
+        self.transcript.add(script, &output);
+    }
+
+    /// Prepares something, or asks; what it prints to stdout is the answer. It must succeed.
+    pub(crate) fn quietly(&self, script: &str) -> String {
+        let output = self.enter(script).output().unwrap();
+        assert!(output.status.success(), "{script}\n{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// A command that runs `script` inside.
+    pub(crate) fn enter(&self, script: &str) -> Command {
+        let mut command = Command::new("timeout");
+        command
+            .args([
+                "60",
+                "nsenter",
+                "--target",
+                &self.pid,
+                "--user",
+                "--mount",
+                "--pid",
+                "--preserve-credentials",
+            ])
+            .args(["sh", "-c", script])
+            .env_clear()
+            .env("PATH", "/path:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Compares what all steps printed with a golden file.
+    pub(crate) fn compare(&self, name: &str) {
+        self.transcript.compare(&format!("kernel/{name}"));
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        drop(self.holder.stdin.take());
+        let _ = self.holder.wait();
+    }
+}
+
+/// Maps users one to one. `unshare` leaves that to newuidmap, which refuses it to root.
+fn map_many_users(holder: &Child) -> Result<(), String> {
+    let proc = PathBuf::from(format!("/proc/{}", holder.id()));
+    let namespace = |proc: &Path| std::fs::read_link(proc.join("ns/user"));
+    let failed = |e: std::io::Error| format!("no namespace with several users here: {e} (it takes root)");
+    let start = Instant::now();
+    while namespace(&proc).map_err(failed)? == namespace(Path::new("/proc/self")).map_err(failed)? {
+        if start.elapsed() > Duration::from_secs(10) {
+            return Err("unshare makes no user namespace".to_owned());
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    std::fs::write(proc.join("uid_map"), "0 0 65536").map_err(failed)?;
+    std::fs::write(proc.join("gid_map"), "0 0 65536").map_err(failed)
+}
+
+/// A directory of test material: where the environment says, or in the build output.
+fn directory(variable: &str, usual: &str, made_by: &str) -> Result<PathBuf, String> {
+    let dir = std::env::var_os(variable)
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(usual), PathBuf::from);
+    if dir.is_dir() {
+        Ok(dir)
+    } else {
+        Err(format!("no {}: {made_by} makes it, {variable} names another", dir.display()))
+    }
+}
+
+/// Says that a test could not be run, past the test harness, which keeps quiet about tests that end well.
+pub(crate) fn skip(why: &str) {
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    assert!(std::env::var_os("CI").is_none(), "in CI nothing is skipped: {why}");
+    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
+}

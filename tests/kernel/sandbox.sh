@@ -1,0 +1,50 @@
+# The inside of a sandbox: process 1 of new user, mount and PID namespaces; run by sandbox.rs.
+# Arguments: the folder to build the root on, the entrypoint, the emulators, the foreign programs, and what
+# goes to /arm64v8, if anything does.
+#
+# The root is a tmpfs that looks like our image (/qus) with the host's programs beside it. No binfmt_misc is mounted.
+# Prints our PID as the outside knows it, waits for standard input to be closed, and removes all handlers.
+set -eu
+read -r pid _ </proc/self/stat
+mount -t tmpfs -o mode=755 root "$1"
+mkdir "$1/proc" "$1/dev" "$1/old" "$1/path" "$1/foreign" "$1/qus" "$1/qus/bin" "$1/qus/anchor" "$1/mnt"
+mkdir -m 1777 "$1/tmp"
+for dir in usr bin sbin lib lib32 lib64 libx32; do
+    if [ -L "/$dir" ]; then
+        cp -P "/$dir" "$1/$dir"
+    elif [ -d "/$dir" ]; then
+        mkdir "$1/$dir"
+        mount --rbind "/$dir" "$1/$dir"
+    fi
+done
+mount --rbind /dev "$1/dev"
+mount -t proc proc "$1/proc"
+if [ "$(stat -c %u "$3")" -eq 0 ]; then
+    mount --bind "$3" "$1/qus/bin"
+else
+    cp "$3"/* "$1/qus/bin" # files of a user that doesn't exist in here would be taken for the host's
+fi
+mount --bind "$4" "$1/foreign"
+: >"$1/qus/register"
+mount --bind "$2" "$1/qus/register"
+if [ $# -gt 4 ]; then
+    mkdir "$1/arm64v8"
+    mount --bind "$5" "$1/arm64v8"
+fi
+ln -s /qus/register "$1/path/qus"
+cd "$1"
+pivot_root . old
+umount -l old
+rmdir old
+mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
+umount /proc/sys/fs/binfmt_misc
+echo "$pid"
+read -r _ || : # the end of standard input
+# Handlers that are anchored outlive even their user namespace, and nobody could remove them then.
+mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
+for handler in /proc/sys/fs/binfmt_misc/*; do
+    case ${handler##*/} in
+    register | status) ;;
+    *) echo -1 >"$handler" ;;
+    esac
+done

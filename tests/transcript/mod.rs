@@ -1,0 +1,90 @@
+//! What commands print, compared whole with a file in `tests/golden/`; `BLESS=1 cargo test` rewrites the files.
+//!
+//! A transcript reads as a terminal does: `$` before each command, then its standard output, then its standard error with `!`
+//! before each line, then its exit code where that is not 0. What differs from run to run (durations, digests, lengths of
+//! QEMU's files, our version) is replaced by a word.
+
+#![allow(dead_code)] // not every crate of tests uses all of it
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// Commands and what they printed.
+#[derive(Default)]
+pub(crate) struct Transcript(String);
+
+impl Transcript {
+    /// Adds a command, as a reader would type it, and what came of it.
+    pub(crate) fn add(&mut self, command: &str, output: &Output) {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let end =
+            output.status.code().map_or_else(|| output.status.to_string(), |code| format!("exit {code}"));
+        self.tell(command, &text(&output.stdout), &text(&output.stderr), &end);
+    }
+
+    /// Adds what a command would print, and how it would end.
+    pub(crate) fn tell(&mut self, command: &str, stdout: &str, stderr: &str, end: &str) {
+        writeln!(self.0, "$ {}", command.trim()).unwrap();
+        for line in steady(stdout).lines() {
+            writeln!(self.0, "{line}").unwrap();
+        }
+        for line in steady(stderr).lines() {
+            writeln!(self.0, "! {line}").unwrap();
+        }
+        if end != "exit 0" {
+            writeln!(self.0, "{end}").unwrap();
+        }
+    }
+
+    /// Compares with `tests/golden/NAME.txt`.
+    pub(crate) fn compare(&self, name: &str) {
+        golden(&format!("{name}.txt"), &self.0);
+    }
+}
+
+/// Compares a text with a file in `tests/golden/`.
+pub(crate) fn golden(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        return;
+    }
+    if std::fs::read_to_string(&path).is_ok_and(|golden| golden == text) {
+        return;
+    }
+    let mut diff = Command::new("diff")
+        .args(["-uN", "--label=golden", "--label=now", "--"])
+        .args([path.as_os_str(), "-".as_ref()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    diff.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let diff = diff.wait_with_output().unwrap();
+    panic!(
+        "tests/golden/{name} differs; BLESS=1 cargo test rewrites it:\n{}",
+        String::from_utf8_lossy(&diff.stdout)
+    );
+}
+
+/// The text without what differs from run to run: the numbers, decimal or hexadecimal, behind certain words.
+pub(crate) fn steady(text: &str) -> String {
+    let text = text.replace(concat!("qus ", env!("CARGO_PKG_VERSION")), "qus VERSION");
+    // Which of its variants a processor has.
+    let variants = ["v2", "v3"].map(|v| [format!(" linux/amd64/{v}"), format!("    \"linux/amd64/{v}\",\n")]);
+    let text = variants.iter().flatten().fold(text, |text, variant| text.replace(variant, ""));
+    let behind = ["runs (", "\"proof_us\": ", "bytes of at least ", "its sha256 is ", "SHA256SUMS says "];
+    behind.iter().fold(text, |text, words| {
+        let mut pieces = text.split(words);
+        let mut out = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            let rest = piece.trim_start_matches(|c: char| c.is_ascii_hexdigit());
+            let number = if rest.len() < piece.len() { "N" } else { "" };
+            write!(out, "{words}{number}{rest}").unwrap();
+        }
+        out
+    })
+}
