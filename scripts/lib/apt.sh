@@ -1,0 +1,195 @@
+# Debian packages: from the system's apt, from another suite or architecture, or pinned by hash; sourced.
+#
+#	need CMD:PACKAGE…           install what is missing (CMD may be an absolute path of any file); removes nothing
+#	offered PACKAGE             could the system's apt install it?
+#	apt_root SUITE ARCH…        print the APT_CONFIG of a private apt root for that suite and these architectures
+#	apt_fetch SUITE PACKAGE ARCH VERSION SHA256 [POOLPATH [SEEN]]
+#	                            print the path of that very .deb in the cache
+#
+# A private root never touches the system's lists, packages or configuration; it takes Debian's archive from the
+# machine's own mirror (or QUS_DEBIAN_MIRROR) and believes only what Debian's archive keys have signed. apt_fetch
+# needs no index as long as the pinned file is in the cache or in the pool; whatever brought it, the hash decides.
+# QUS_SNAPSHOT_MIRROR names a snapshot archive (the part before /archive), for pins that have left the pool.
+#
+# Needs lib/say.sh. The functions may run at the same time in several processes.
+# A function whose body is in parentheses keeps its variables to itself, which shellcheck takes for a mistake.
+# shellcheck shell=sh disable=SC2030,SC2031
+
+QUS_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/qus
+
+# as_root COMMAND… – with sudo where it must be.
+as_root() {
+	if [ "$(id -u)" -eq 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		fail "cannot run '$*': not root, and there is no sudo"
+	fi
+}
+
+# system_apt ARGUMENT… – the machine's own apt-get, one of ours at a time.
+system_apt() (
+	mkdir -p "$QUS_CACHE" || exit 1
+	exec 7>"$QUS_CACHE/system-apt.lock"
+	flock 7
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" >&2
+)
+
+need() (
+	missing=
+	for pair in "$@"; do
+		case $pair in
+		/*) [ -e "${pair%%:*}" ] ;;
+		*) command -v "${pair%%:*}" >/dev/null ;;
+		esac || missing="$missing ${pair#*:}"
+	done
+	[ -n "$missing" ] || exit 0
+	command -v apt-get >/dev/null || fail "these packages are missing:$missing" "only apt can install them from here"
+	say "installing with apt:$missing"
+	# shellcheck disable=SC2086 # a list of package names
+	set -- install -y --no-remove --no-install-recommends $missing
+	system_apt "$@" && exit 0
+	say "apt could not; trying again with fresh package lists"
+	system_apt update || fail "cannot refresh apt's package lists" "apt's own message is above"
+	system_apt "$@" || fail "cannot install$missing" "apt's own message is above"
+)
+
+offered() {
+	[ -n "$(apt-cache show --no-all-versions "$1" 2>/dev/null)" ]
+}
+
+# Only an archive with Debian's own label will do: security, backports and Ubuntu carry other labels.
+known_mirror() {
+	# shellcheck disable=SC2016 # apt's variable, not ours
+	apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Label: Debian' 2>/dev/null | head -n 1
+}
+
+debian_mirror() (
+	mirror=${QUS_DEBIAN_MIRROR:-$(known_mirror)}
+	if [ -z "$mirror" ]; then
+		say "refreshing apt's lists to learn the machine's mirror" # a fresh container has none
+		system_apt update || say "apt could not refresh all of its lists"
+		mirror=$(known_mirror)
+	fi
+	[ -n "$mirror" ] || fail "this machine's apt knows no Debian mirror" \
+		"set QUS_DEBIAN_MIRROR to the URL of one (Ubuntu's own mirror does not carry Debian's packages)"
+	echo "${mirror%/}"
+)
+
+# How old, in minutes, an index may be that is used again.
+: "${QUS_APT_MAX_AGE:=720}"
+
+apt_root() (
+	suite=$1
+	shift
+	root=$QUS_CACHE/apt/$suite-$(echo "$*" | tr ' ' -)
+	keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+	need "$keyring:debian-archive-keyring" || exit 1
+	mkdir -p "$root/lists/partial" "$root/archives/partial" || exit 1
+	exec 9>"$root/lock"
+	flock 9
+	if [ -z "$(find "$root" -name updated -mmin "-$QUS_APT_MAX_AGE")" ]; then
+		mirror=$(debian_mirror) || exit 1
+		case $suite in *-security) mirror=$mirror-security ;; esac
+		: >"$root/status"
+		echo "deb [signed-by=$keyring target=Packages] $mirror $suite main" >"$root/sources.list"
+		apt_conf "$root" "$@" >"$root/apt.conf"
+		# sid's Release may be past its date where the mirror lags; what is fetched is pinned by hash anyway.
+		[ "$suite" != sid ] || echo 'Acquire::Check-Valid-Until "false";' >>"$root/apt.conf"
+		say "fetching the package index of $suite ($*)"
+		APT_CONFIG=$root/apt.conf apt-get -qq -o APT::Update::Error-Mode=any update >&2 ||
+			fail "cannot fetch the signed index of $suite ($*)" \
+				"a half synchronised mirror mends itself; QUS_DEBIAN_MIRROR chooses another"
+		touch "$root/updated"
+	fi
+	echo "$root/apt.conf"
+)
+
+# apt_conf ROOT ARCH… – takes how to reach a mirror (proxies, time limits) from the system's configuration, and nothing
+# else: no hooks, no pins, no other formats.
+apt_conf() {
+	apt-config dump | sed -n '/^Acquire::\(http\|https\|Retries\|ForceIPv[46]\)[: ]/p'
+	cat <<-CONF
+		Dir::Etc::parts "/dev/null";
+		Dir::Etc::main "/dev/null";
+		Dir::State "$1";
+		Dir::State::lists "$1/lists";
+		Dir::State::status "$1/status";
+		Dir::Cache "$1";
+		Dir::Cache::srcpkgcache "";
+		Dir::Cache::archives "$1/archives";
+		Dir::Etc::sourcelist "$1/sources.list";
+		Dir::Etc::sourceparts "/dev/null";
+		Dir::Etc::preferences "/dev/null";
+		Dir::Etc::preferencesparts "/dev/null";
+		APT::Sandbox::User "root";
+		APT::Architecture "$2";
+		Acquire::Languages "none";
+	CONF
+	shift
+	printf 'APT::Architectures { '
+	printf '"%s"; ' "$@"
+	echo '};'
+}
+
+# is_sha256 FILE SHA256
+is_sha256() {
+	echo "$2  $1" | sha256sum --check --status -
+}
+
+# The sources of a .deb, each into the empty folder $part. They share the variables of apt_fetch.
+from_pool() {
+	[ -n "$pool" ] && mirror=$(debian_mirror) || return
+	case $suite in *-security) mirror=$mirror-security ;; esac
+	download "$mirror/$pool"
+}
+from_apt() {
+	conf=$(apt_root "$suite" "$arch") &&
+		(cd "$part" && APT_CONFIG=$conf apt-get -qq download "$package:$arch=$version" >&2)
+}
+from_snapshot() {
+	[ -n "${QUS_SNAPSHOT_MIRROR:-}" ] && [ -n "$seen" ] &&
+		download "$QUS_SNAPSHOT_MIRROR/archive/debian/${seen}T235959Z/$pool"
+}
+
+# download URL – with apt's own methods: its proxies, retries and certificates.
+download() {
+	/usr/lib/apt/apt-helper -qq -o APT::Sandbox::User=root download-file "$1" "$part/fetched.deb" >&2
+}
+
+apt_fetch() (
+	suite=$1 package=$2 arch=$3 version=$4 sha256=$5 pool=${6:-} seen=${7:-}
+	deb=$QUS_CACHE/deb/$sha256.deb
+	part=$deb.part
+	mkdir -p "${deb%/*}" || exit 1
+	exec 8>"$deb.lock"
+	flock 8
+	if [ -e "$deb" ]; then
+		if is_sha256 "$deb" "$sha256"; then
+			echo "$deb"
+			exit
+		fi
+		mv "$deb" "$deb.bad"
+		say "the cache held a damaged $package:$arch; kept as $deb.bad"
+	fi
+	say "fetching $package:$arch $version"
+	for source in pool apt snapshot; do
+		rm -rf "$part"
+		mkdir "$part"
+		"from_$source" || continue
+		mv "$part"/*.deb "$part.deb"
+		if is_sha256 "$part.deb" "$sha256"; then
+			mv "$part.deb" "$deb"
+			rmdir "$part"
+			echo "$deb"
+			exit
+		fi
+		mv "$part.deb" "$deb.bad"
+		say "from $source came a $package:$arch with the wrong sha256; kept as $deb.bad"
+	done
+	rm -rf "$part"
+	line=$(awk -v sha256="$sha256" 'index($0, sha256) { print $1; exit }' manifests/*.lock)
+	fail "cannot fetch $package:$arch $version from $suite (sha256 $sha256)" \
+		"where Debian has moved on, scripts/relock ${line:-LINE} takes a new pin; QUS_SNAPSHOT_MIRROR may have the old file"
+)

@@ -1,0 +1,29 @@
+# How the scripts talk; sourced by them from the root of the tree.
+#
+# Stdout is for results, so everything here goes to stderr. An error says what failed, on what and why; a hint on
+# its own line says what to do. Exit codes: 1 it failed, 2 it was called wrongly.
+# shellcheck shell=sh
+
+# say TEXT… – what is being done.
+say() {
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+}
+
+# fail TEXT [HINT] – end with 1.
+fail() {
+	say "$1"
+	[ $# -lt 2 ] || printf '  hint: %s\n' "$2" >&2
+	exit 1
+}
+
+# usage – the head comment of the script, which is its manual.
+usage() {
+	sed -n '2,/^[^#]/s/^#\( \|$\)//p' "scripts/${0##*/}"
+}
+
+# misuse TEXT – end with 2.
+misuse() {
+	say "$1"
+	printf '  hint: scripts/%s -h shows how it is used\n' "${0##*/}" >&2
+	exit 2
+}
