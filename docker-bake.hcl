@@ -1,0 +1,180 @@
+# What is built from the Containerfile: `docker buildx bake` makes the images of this machine's platform.
+# Variables are set by the environment of the same name; scripts/image sets them all.
+
+variable "IMAGE" {
+    description = "The name of the image, without a tag."
+    default     = "qus"
+}
+
+variable "PLATFORMS" {
+    description = "The platforms to build for, separated by commas; none: this machine's."
+    default     = ""
+}
+
+variable "LINE" {
+    description = "The line of QEMU packages (manifests/emulators.lock)."
+    default     = "latest"
+}
+
+variable "TAGS" {
+    description = "Tags besides `latest`, separated by commas, without the family."
+    default     = ""
+}
+
+variable "TARGET" {
+    description = "The target of the image `one`: QEMU's name of an architecture."
+    default     = ""
+}
+
+variable "EXPORT" {
+    description = "A folder that gets an OCI layout of each image, in a folder of its own; none: load it, or --push."
+    default     = ""
+}
+
+variable "VERSION" {
+    default = null
+}
+
+variable "REVISION" {
+    description = "The commit."
+    default     = null
+}
+
+variable "SOURCE_DATE_EPOCH" {
+    description = "Nothing in an image is younger (scripts/lib/commit.sh)."
+    default     = null
+}
+
+variable "NETWORK" {
+    description = "How a build stage reaches the package mirrors: `host` for an engine without a bridge."
+    default     = null
+}
+
+variable "CA" {
+    description = "A file of certificates that build stages are to trust."
+    default     = ""
+}
+
+# One row for each kind of image: a stage of the Containerfile, and which emulators are in it (scripts/contexts).
+variable "FAMILIES" {
+    default = {
+        qus = {
+            stage       = "qus"
+            set         = "all"
+            latest      = "latest"
+            suffix      = ""
+            description = "Make a Linux host run programs and containers of any architecture"
+            licences    = "Apache-2.0 AND GPL-2.0-only"
+        }
+        pkg = {
+            stage       = "pkg"
+            set         = "all"
+            latest      = "pkg"
+            suffix      = "-pkg"
+            description = "QEMU's user-mode emulators, static, without the entrypoint that registers them"
+            licences    = "GPL-2.0-only"
+        }
+        register = {
+            stage       = "register"
+            set         = "none"
+            latest      = "register"
+            suffix      = "-register"
+            description = "The entrypoint that registers QEMU's user-mode emulators, without the emulators"
+            licences    = "Apache-2.0"
+        }
+        common = {
+            stage       = "qus"
+            set         = "common"
+            latest      = "common"
+            suffix      = "-common"
+            description = "Make a Linux host run containers of the platforms that most images are for"
+            licences    = "Apache-2.0 AND GPL-2.0-only"
+        }
+    }
+}
+
+group "default" {
+    targets = keys(FAMILIES)
+}
+
+target "build" {
+    dockerfile = "Containerfile"
+    platforms  = compact(split(",", PLATFORMS))
+    network    = NETWORK
+    secret     = CA == "" ? [] : ["id=ca,src=${CA}"]
+    args = {
+        LINE              = LINE
+        SOURCE_DATE_EPOCH = SOURCE_DATE_EPOCH
+    }
+}
+
+function "facts" {
+    params = [description, licences]
+    result = {
+        "org.opencontainers.image.title"       = "qus"
+        "org.opencontainers.image.description" = description
+        "org.opencontainers.image.version"     = VERSION
+        "org.opencontainers.image.revision"    = REVISION
+        "org.opencontainers.image.source"      = "https://github.com/aptman/qus"
+        "org.opencontainers.image.licenses"    = licences
+    }
+}
+
+# Annotations are for registries: on each image of an index, and on the index, which there is for several platforms.
+function "annotations" {
+    params = [facts]
+    result = EXPORT == "" ? [] : [
+        for key, value in facts : "${length(split(",", PLATFORMS)) > 1 ? "index,manifest" : "manifest"}:${key}=${value}"
+        if value != null
+    ]
+}
+
+# All times are the commit's, and layers are compressed later (scripts/layers).
+function "output" {
+    params = [name]
+    result = EXPORT == "" ? [] : [
+        "type=oci,dest=${EXPORT}/${name},tar=false,rewrite-timestamp=true,compression=uncompressed,force-compression=true"
+    ]
+}
+
+target "image" {
+    name        = family
+    matrix      = { family = keys(FAMILIES) }
+    inherits    = ["build"]
+    target      = FAMILIES[family].stage
+    args        = { SET = FAMILIES[family].set }
+    tags        = EXPORT != "" ? [] : formatlist("${IMAGE}:%s", concat([FAMILIES[family].latest], formatlist("%s${FAMILIES[family].suffix}", compact(split(",", TAGS)))))
+    labels      = facts(FAMILIES[family].description, FAMILIES[family].licences)
+    annotations = annotations(facts(FAMILIES[family].description, FAMILIES[family].licences))
+    output      = output(family)
+}
+
+# The entrypoint and the emulator of TARGET, which it registers when it is run without arguments.
+target "one-without-command" {
+    inherits = ["build"]
+    target   = "qus"
+    args     = { SET = TARGET }
+}
+
+target "one" {
+    inherits          = ["build"]
+    contexts          = { qus = "target:one-without-command" }
+    dockerfile-inline = "FROM qus\nCMD [\"-s\", \"--\", \"-p\", \"${TARGET}\"]\n"
+    tags              = EXPORT != "" ? [] : formatlist("${IMAGE}:%s", concat([TARGET], formatlist("%s-${TARGET}", compact(split(",", TAGS)))))
+    labels            = facts("Make a Linux host run programs and containers for ${TARGET}", "Apache-2.0 AND GPL-2.0-only")
+    annotations       = annotations(facts("Make a Linux host run programs and containers for ${TARGET}", "Apache-2.0 AND GPL-2.0-only"))
+    output            = output("one")
+}
+
+# Checks of what is in the images; each is a stage that fails or not.
+group "check" {
+    targets = ["sums", "static"]
+}
+
+target "checks" {
+    name     = check
+    matrix   = { check = ["sums", "static"] }
+    inherits = ["build"]
+    target   = check
+    output   = ["type=cacheonly"]
+}
