@@ -12,20 +12,23 @@ rust_is_new_enough() {
 	[ "$(printf '%s\n' "$(rust_wanted)" "$found" | sort -V | head -n 1)" = "$(rust_wanted)" ]
 }
 
-# need_debian_rust [PACKAGE…] – install /usr/bin/cargo and /usr/bin/rustc, with the standard library's source for `-source`.
-# Bookworm and trixie have a current compiler beside their own old one, for web browsers; sid has one only.
+# need_debian_rust – install /usr/bin/cargo, /usr/bin/rustc and the standard library's source, new enough for the crate.
+# Bookworm and trixie have a current compiler beside their own old one, for web browsers; sid has one only. It comes
+# with security updates: what is installed, or offered by lists of long ago, may be older than what there is.
 need_debian_rust() {
 	library=/usr/lib/rustlib/src/rust/library
-	if ! offered rustc-web && ! offered rustc; then
-		say "fetching apt's package lists"
-		system_apt update
+	if [ -e $library ] && [ -x /usr/bin/cargo ] && [ -x /usr/bin/rustc ] && rust_is_new_enough /usr/bin/rustc; then
+		return
 	fi
-	if offered rustc-web; then
-		need /usr/bin/rustc:rustc-web /usr/bin/cargo:cargo-web $library:rust-web-src
-	else
-		need /usr/bin/rustc:rustc /usr/bin/cargo:cargo $library:rust-src
-	fi
+	say "refreshing apt's lists, for a current Rust"
+	system_apt update || say "apt could not refresh all of its lists"
+	flavour=
+	! offered rustc-web || flavour=-web
+	set -- "rustc$flavour" "cargo$flavour" "rust$flavour-src"
+	say "installing with apt: $*"
+	system_apt install -y --no-remove --no-install-recommends "$@" ||
+		fail "cannot install $*" "apt's own message is above"
 	rust_is_new_enough /usr/bin/rustc ||
 		fail "this system's Rust is older than $(rust_wanted), which Cargo.toml asks for" \
-			"build on Debian 12 or newer, or in a container of it"
+			"build on Debian 12 or newer, with its security updates, or in a container of it"
 }
