@@ -55,6 +55,11 @@ pub(crate) fn golden(name: &str, text: &str) {
     if std::fs::read_to_string(&path).is_ok_and(|golden| golden == text) {
         return;
     }
+    panic!("tests/golden/{name} differs; BLESS=1 cargo test rewrites it:\n{}", diff(&path, text));
+}
+
+/// How a text differs from a file.
+pub(crate) fn diff(path: &Path, text: &str) -> String {
     let mut diff = Command::new("diff")
         .args(["-uN", "--label=golden", "--label=now", "--"])
         .args([path.as_os_str(), "-".as_ref()])
@@ -63,11 +68,7 @@ pub(crate) fn golden(name: &str, text: &str) {
         .spawn()
         .unwrap();
     diff.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-    let diff = diff.wait_with_output().unwrap();
-    panic!(
-        "tests/golden/{name} differs; BLESS=1 cargo test rewrites it:\n{}",
-        String::from_utf8_lossy(&diff.stdout)
-    );
+    String::from_utf8_lossy(&diff.wait_with_output().unwrap().stdout).into_owned()
 }
 
 /// The text without what differs from run to run: the numbers, decimal or hexadecimal, behind certain words.

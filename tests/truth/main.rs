@@ -74,11 +74,11 @@ fn exit_code_0_means_that_it_works_and_any_other_that_it_does_not() {
     }
     let document = document(&scenarios, seen.values().flatten());
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/truth.md");
-    let is_current = std::fs::read_to_string(&path).is_ok_and(|text| text == document);
+    let difference = transcript::diff(&path, &document);
     std::fs::write(&path, document).unwrap();
     assert!(
-        is_current || std::env::var_os("CI").is_none(),
-        "docs/truth.md has changed; it is to be committed"
+        difference.is_empty() || std::env::var_os("CI").is_none(),
+        "docs/truth.md has changed; it is to be committed:\n{difference}"
     );
 }
 
