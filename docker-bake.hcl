@@ -104,6 +104,7 @@ target "build" {
     secret     = CA == "" ? [] : ["id=ca,src=${CA}"]
     args = {
         LINE              = LINE
+        REVISION          = REVISION
         SOURCE_DATE_EPOCH = SOURCE_DATE_EPOCH
     }
 }

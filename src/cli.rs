@@ -26,7 +26,6 @@ pub type Env<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 const HELP: &str = include_str!("cli/help/qus.txt");
 const HELP_CONF: &str = include_str!("cli/help/conf.txt");
-const VERSION: &str = concat!("qus ", env!("CARGO_PKG_VERSION"), "\n");
 
 /// Understands a command line (without the program's name).
 ///

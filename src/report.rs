@@ -11,7 +11,7 @@ use crate::error::{Error, Exit};
 use crate::plan::is_qemu;
 use crate::probe::By;
 use crate::rule::{Entry, Match};
-use crate::run::{Answer, Finding, Grade, Line, Outcome, Report, State};
+use crate::run::{Answer, Finding, Grade, Line, Outcome, REVISION, Report, State, VERSION};
 use json::Json;
 
 /// What is to be written where, and the exit code.
@@ -71,6 +71,7 @@ fn text(outcome: &Outcome) -> String {
             let rate = if *hashed { format!(", {rate:.2} GB/s") } else { String::new() };
             format!("{what} {files} binaries, {} MB in {}{rate}\n", bytes / 1_000_000, milliseconds(*took))
         }
+        Outcome::Version { emulator } => version(emulator.as_ref()),
         Outcome::Targets { lines, keeper, dry_run } => targets(lines, *keeper, *dry_run),
         Outcome::Files { files } => files
             .iter()
@@ -80,6 +81,12 @@ fn text(outcome: &Outcome) -> String {
             })
             .collect(),
     }
+}
+
+fn version(emulator: Option<&(String, String)>) -> String {
+    let revision = REVISION.map(|r| format!(" ({r})")).unwrap_or_default();
+    let emulator = emulator.map(|(path, says)| format!("{path}: {says}\n")).unwrap_or_default();
+    format!("qus {VERSION}{revision}\n{emulator}")
 }
 
 fn finding(f: &Finding) -> String {
@@ -313,6 +320,19 @@ fn as_json(report: &Report, exit: Exit) -> String {
                     [("files", *files as u64), ("bytes", *bytes)].map(|(k, n)| (k, Json::Number(n)));
                 let rest = [("hashed", Json::Bool(*hashed)), ("took_us", microseconds(*took))];
                 fields.push(("verified", Json::Object(numbers.into_iter().chain(rest).collect())));
+            }
+            Outcome::Version { emulator } => {
+                let (path, says) = emulator.clone().unzip();
+                fields.push(("text", Json::text(version(emulator.as_ref()))));
+                fields.push((
+                    "version",
+                    Json::Object(vec![
+                        ("qus", Json::text(VERSION)),
+                        ("revision", Json::or_null(REVISION)),
+                        ("emulator", Json::or_null(path)),
+                        ("emulator_says", Json::or_null(says)),
+                    ]),
+                ));
             }
             Outcome::Files { files } => {
                 let file = |(path, text): &(std::path::PathBuf, Option<String>)| {

@@ -12,6 +12,7 @@ mod platforms;
 mod remove;
 mod style;
 mod verify;
+mod version;
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -26,6 +27,7 @@ use crate::probe::By;
 use crate::rule::Entry;
 pub use doctor::{Finding, Grade};
 pub use hold::Stay;
+pub use version::{REVISION, VERSION};
 
 /// One thing that is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +51,8 @@ pub enum Command {
     Export(Export),
     /// Check the binaries, and register nothing.
     Verify(Style),
+    /// Tell our version, and that of the binaries.
+    Version(Style),
     /// Tell whether programs of these targets run here.
     Check {
         /// Which.
@@ -257,6 +261,11 @@ pub enum Outcome {
         /// Nothing was done; the lines say what would be.
         dry_run: bool,
     },
+    /// This is qus [`VERSION`], of [`REVISION`].
+    Version {
+        /// One of the emulators: its path, and the first line of what it says.
+        emulator: Option<(String, String)>,
+    },
     /// These files were written, or would be.
     Files {
         /// Their paths, with what is in each where nothing was written.
@@ -363,6 +372,7 @@ pub fn run(commands: &[Command]) -> Report {
             Command::Export(request) => export::export(request, &mut report),
             Command::Doctor => doctor::doctor(&mut report),
             Command::Verify(style) => verify::verify(style, &mut report),
+            Command::Version(style) => version::version(style, &mut report),
             Command::Check { wanted, version } => look::check(wanted, *version, &mut report),
             Command::RunAlone { wanted, style, words } => Err(alone::run(wanted, style, words)),
             Command::Shell(words) => Err(shell(words)),

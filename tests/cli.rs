@@ -377,7 +377,12 @@ fn qus() -> Process {
 fn help_and_version_are_printed_by_the_program_itself() {
     let mut transcript = Transcript::default();
     for line in ["-h", "-help", "-- -h", "--version", "version", "-s -- -p aarch46", "-i", "-i exit 7"] {
-        let process = qus().args(line.split(' ')).env("PATH", "/usr/bin:/bin").output().unwrap();
+        let process = qus()
+            .args(line.split(' '))
+            .env("PATH", "/usr/bin:/bin")
+            .env("QEMU_BIN_DIR", "/no/emulators")
+            .output()
+            .unwrap();
         transcript.add(&format!("qus {line}"), &process);
     }
     transcript.compare("cli/help");

@@ -1,5 +1,17 @@
-# What an image says of the commit that it was made from; sourced after lib/say.sh.
+# What the entrypoint and an image say of the commit that they were made from; sourced after lib/say.sh.
 # shellcheck shell=sh
+
+# revision – print the commit, and whether what is built is something else; nothing where this is no git checkout.
+revision() {
+	[ -e .git ] && commit=$(git rev-parse --verify HEAD) || return 0
+	# The paths are what .dockerignore lets in, and what tells how to use it.
+	if [ -z "$(git status --porcelain -- Cargo.lock Cargo.toml LICENSE manifests scripts src \
+		Containerfile docker-bake.hcl .dockerignore)" ]; then
+		echo "$commit"
+	else
+		echo "$commit-modified"
+	fi
+}
 
 # name_commit – export VERSION, and in a git checkout REVISION and SOURCE_DATE_EPOCH, for docker-bake.hcl.
 #
@@ -8,10 +20,12 @@
 name_commit() {
 	VERSION=$(sed -n '/^version = /{s/.*"\(.*\)".*/\1/p;q;}' Cargo.toml)
 	export VERSION
-	if REVISION=$(git rev-parse HEAD); then
+	REVISION=$(revision)
+	if [ -n "$REVISION" ]; then
 		SOURCE_DATE_EPOCH=$(git log -1 --format=%ct -- manifests/emulators.lock)
 		export REVISION SOURCE_DATE_EPOCH
 	else
+		unset REVISION
 		say "not a git checkout: the image says nothing of its commit, and its files have the time of their making"
 	fi
 }

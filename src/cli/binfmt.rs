@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use lexopt::Arg::Long;
 
-use super::{Asked, Env, Targets, VERSION, misuse, text, value};
+use super::{Asked, Env, Targets, misuse, text, value};
 use crate::arch;
 use crate::error::{Error, Result};
 use crate::run::{Command, Install, Remove, Style, Wanted};
@@ -32,7 +32,9 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Asked> {
             Long("install") => install = Some(value(&mut parser)?),
             Long("uninstall") => uninstall = Some(value(&mut parser)?),
             Long("mount") => mount = Some(PathBuf::from(value(&mut parser)?)),
-            Long("version") => return Ok(Asked { commands: vec![Command::Say(VERSION)], json: false }),
+            Long("version") => {
+                return Ok(Asked { commands: vec![Command::Version(style(env)?)], json: false });
+            }
             other => return Err(misuse(&other.unexpected()).hint("qus --help shows the dialects")),
         }
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use lexopt::Arg::{Long, Short, Value};
 
-use super::{Asked, Env, HELP, HELP_CONF, Targets, VERSION, directory, misuse, text, value, yes_or_no};
+use super::{Asked, Env, HELP, HELP_CONF, Targets, directory, misuse, text, value, yes_or_no};
 use crate::emulators::STATIC;
 use crate::error::{Error, Result};
 use crate::run::{Command, Export, Format, Install, Remove, Style};
@@ -30,7 +30,10 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Asked> {
         match arg {
             Short('h') | Long("help") => return Ok(Asked { commands: vec![Command::Say(HELP)], ..asked }),
             Short('V') | Long("version") => {
-                return Ok(Asked { commands: vec![Command::Say(VERSION)], ..asked });
+                return Ok(Asked {
+                    commands: vec![Command::Version(Style { dir: directory(env), ..Style::default() })],
+                    ..asked
+                });
             }
             Short('l') | Long("list") => list = true,
             Short('s') | Long("static") => suffix = Some(STATIC),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use lexopt::Arg::{Long, Short, Value};
 
-use super::{Asked, Env, HELP, Targets, VERSION, directory, misuse, text, value, yes_or_no};
+use super::{Asked, Env, HELP, Targets, directory, misuse, text, value, yes_or_no};
 use crate::error::{Error, Result};
 use crate::run::{Command, Install, Remove, Style, Wanted};
 
@@ -133,7 +133,7 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Asked> {
             return Err(Error::usage("which program?").hint("qus run [--targets T] -- PROGRAM [ARGUMENTS]"));
         }
         Run => Command::RunAlone { wanted, style, words },
-        Version => Command::Say(VERSION),
+        Version => Command::Version(style),
         Help => Command::Say(HELP),
     });
     Ok(asked)

@@ -132,6 +132,29 @@ fn binaries_without_static_in_their_names_are_used_as_asked_for() {
 }
 
 #[test]
+fn the_version_is_ours_and_that_of_the_emulators() {
+    let Some(mut s) = Sandbox::new() else { return };
+    let said = s.quietly("qus --version");
+    let emulators = s.quietly("/qus/bin/qemu-aarch64-static --version | head -n 1");
+    assert_eq!(
+        said.lines().nth(1),
+        Some(&*format!("/qus/bin/qemu-aarch64-static: {}", emulators.trim())),
+        "{said}"
+    );
+    assert_eq!(s.quietly("qus --mount /mnt --version"), said);
+    assert_eq!(s.quietly("qus version"), said);
+    s.quietly("mkdir /own /odd /empty; cp /qus/bin/SHA256SUMS /own; head -c 1000000 /qus/bin/qemu-arm-static >/own/qemu-arm-static
+        cp /bin/false /odd/qemu-arm-static");
+    s.step("qus --version | sed '/:/s/version .*/version .../'");
+    s.step("qus version --json | sed 's/version 1.*)/version .../'");
+    for dir in ["/empty", "/not-there", "/own", "/odd"] {
+        s.step(&format!("QEMU_BIN_DIR={dir} qus --version"));
+    }
+    s.step("QEMU_BINARY_PATH=/odd qus --mount /mnt --version");
+    s.compare("version");
+}
+
+#[test]
 fn a_test_run_shows_the_lines_and_does_nothing() {
     let Some(mut s) = Sandbox::new() else { return };
     s.step("qus -s -- -p -t aarch64 x86_64");

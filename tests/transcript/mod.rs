@@ -74,6 +74,7 @@ pub(crate) fn diff(path: &Path, text: &str) -> String {
 /// The text without what differs from run to run: the numbers, decimal or hexadecimal, behind certain words.
 pub(crate) fn steady(text: &str) -> String {
     let text = text.replace(concat!("qus ", env!("CARGO_PKG_VERSION")), "qus VERSION");
+    let text = text.replace(concat!("\"qus\": \"", env!("CARGO_PKG_VERSION")), "\"qus\": \"VERSION");
     // Which of its variants a processor has.
     let variants = ["v2", "v3"].map(|v| [format!(" linux/amd64/{v}"), format!("    \"linux/amd64/{v}\",\n")]);
     let text = variants.iter().flatten().fold(text, |text, variant| text.replace(variant, ""));
