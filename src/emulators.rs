@@ -4,7 +4,7 @@
 //! in there and is right. It only reads, and never leaves the directory: names are single path components.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read, Seek};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -43,8 +43,8 @@ pub struct Emulator {
     pub file: File,
     /// Its digest, if the directory lists digests; it was compared.
     pub sum: Option<Sum>,
-    /// Its length in bytes.
-    pub len: u64,
+    /// What the file system says of it.
+    pub metadata: Metadata,
 }
 
 /// What is demanded of a binary.
@@ -76,7 +76,7 @@ impl Store {
         let mut store = Self { shown: shown.to_owned(), opened: opened.to_owned(), sums: None, names };
         let path = store.path_of(SUMS);
         match store.open_file(SUMS) {
-            Ok(file) => {
+            Ok((file, _)) => {
                 let mut text = String::new();
                 file.take(SUMS_MAX)
                     .read_to_string(&mut text)
@@ -130,12 +130,13 @@ impl Store {
         [suffix, STATIC].iter().map(|s| format!("{prefix}{PREFIX}{emulator}{s}")).find(is_there)
     }
 
-    fn open_file(&self, name: &str) -> std::io::Result<File> {
+    fn open_file(&self, name: &str) -> std::io::Result<(File, Metadata)> {
         // Without O_NONBLOCK, a FIFO of that name would hold us up for ever.
         let file =
             OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(self.opened.join(name))?;
-        if file.metadata()?.is_file() {
-            Ok(file)
+        let metadata = file.metadata()?;
+        if metadata.is_file() {
+            Ok((file, metadata))
         } else {
             Err(std::io::Error::other("it is not a regular file"))
         }
@@ -149,11 +150,10 @@ impl Store {
         let path = self.path_of(name);
         let unreadable = |e: std::io::Error| Error::new(Step::Open, path.as_str(), e);
         let unfit = |why: String| Error::new(Step::Check, path.as_str(), why);
-        let mut file = self.open_file(name).map_err(unreadable)?;
-        let len = file.metadata().map_err(unreadable)?.len();
-        let mut head = Vec::with_capacity(HEAD_LEN);
-        (&mut file).take(HEAD_LEN as u64).read_to_end(&mut head).map_err(unreadable)?;
-        let exe = Executable::read(&head, len).map_err(|flaw| {
+        let (mut file, metadata) = self.open_file(name).map_err(unreadable)?;
+        let mut head = [0; HEAD_LEN];
+        let found = fill(&mut file, &mut head).map_err(unreadable)?;
+        let exe = Executable::read(&head[..found], metadata.len()).map_err(|flaw| {
             unfit(describe(&flaw))
                 .hint("the image or the download is damaged: pull it again, or reinstall the package")
         })?;
@@ -180,12 +180,26 @@ impl Store {
                 Some(found)
             }
         };
-        Ok(Emulator { file, sum, len })
+        Ok(Emulator { file, sum, metadata })
     }
 }
 
 /// The suffix of statically linked binaries.
 pub const STATIC: &str = "-static";
+
+/// Reads until `buffer` is full or the file ends; how many bytes there are.
+fn fill(file: &mut File, buffer: &mut [u8]) -> std::io::Result<usize> {
+    let mut found = 0;
+    while found < buffer.len() {
+        match file.read(&mut buffer[found..]) {
+            Ok(0) => break,
+            Ok(n) => found += n,
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(found)
+}
 
 /// The digest of a whole file.
 ///

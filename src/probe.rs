@@ -6,7 +6,7 @@
 
 mod programs;
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
@@ -131,6 +131,10 @@ impl Challenge {
 
 /// Runs a program of each of these architectures; the verdicts are in the same order.
 pub fn run<'a>(arches: impl IntoIterator<Item = &'a Arch>) -> Vec<Verdict> {
+    sys::without_huge_pages(|| run_all(arches))
+}
+
+fn run_all<'a>(arches: impl IntoIterator<Item = &'a Arch>) -> Vec<Verdict> {
     let challenge = Challenge::new();
     let mut waiting = arches.into_iter().enumerate();
     let mut running: Vec<Running> = Vec::with_capacity(WIDTH);
@@ -270,7 +274,13 @@ pub type Identity = (u64, u64);
 /// Which file this is; `None` where even that can't be read.
 #[must_use]
 pub fn identity(file: &File) -> Option<Identity> {
-    file.metadata().map(|m| (m.dev(), m.ino())).ok()
+    file.metadata().map(|m| identity_of(&m)).ok()
+}
+
+/// The same, of what is known about it.
+#[must_use]
+pub fn identity_of(metadata: &Metadata) -> Identity {
+    (metadata.dev(), metadata.ino())
 }
 
 #[cfg(test)]

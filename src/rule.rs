@@ -142,8 +142,17 @@ impl Rule {
 /// Bytes as `\xHH`: the kernel, systemd and binfmt-support all read that, and a NUL can be said in it.
 #[must_use]
 pub fn escaped(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("\\x{b:02x}")).collect()
+    let mut text = String::with_capacity(4 * bytes.len());
+    for byte in bytes {
+        text.push_str("\\x");
+        for nibble in [byte >> 4, byte & 15] {
+            text.push(char::from(HEX[usize::from(nibble)]));
+        }
+    }
+    text
 }
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// What the kernel says of one handler.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, clone, unshare};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Gid, Pid, Uid, getegid, geteuid};
@@ -47,28 +48,46 @@ pub fn program_in_memory(bytes: &[u8]) -> std::io::Result<File> {
     Ok(file)
 }
 
-/// Starts `program` with that `argv[0]`, no further arguments and no environment, traced by us.
+/// Bytes of stack for a child that makes a few system calls.
+const CHILD_STACK: usize = 16 * 1024;
+
+/// Starts `program` with that `argv[0]`, no further arguments and no environment, traced by us. We stand still until the child
+/// has executed it or has ended, as with vfork(2): a copy of our memory would cost more than all that it does.
 ///
 /// Where tracing works, the child stops with SIGTRAP once its new program is in place and must be detached from. Where it
 /// does not (under qemu-user), the child just goes on. A child that could not execute exits with the errno as its status.
 /// SIGALRM ends it after [`PROBE_SECONDS`].
 ///
 /// # Errors
-/// The kernel's answer to fork: EAGAIN, ENOMEM.
+/// The kernel's answer to clone: EAGAIN, ENOMEM.
 pub fn spawn_traced(program: &File, argv0: u8) -> Result<Pid, Errno> {
     let path = CString::new(format!("/proc/self/fd/{}", program.as_raw_fd())).map_err(|_| Errno::EINVAL)?;
-    // SAFETY: the child only makes system calls on memory that was prepared before the fork: nothing is allocated, no lock is
-    // taken, no destructor runs, and it leaves by execve or _exit.
-    match unsafe { nix::unistd::fork() }? {
-        ForkResult::Parent { child } => Ok(child),
-        ForkResult::Child => {
-            // SAFETY: the call has no pointers. A refusal is visible to the parent: there will be no stop.
-            unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) };
-            let errno = execute(&path, argv0);
-            // SAFETY: it doesn't return, and runs no code of ours.
-            unsafe { libc::_exit(errno) }
-        }
+    let child = || {
+        // SAFETY: the call has no pointers. A refusal is visible to the parent: there will be no stop.
+        unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) };
+        let errno = execute(&path, argv0);
+        // SAFETY: it doesn't return, and runs no code of ours.
+        unsafe { libc::_exit(errno) }
+    };
+    let mut stack = [0; CHILD_STACK];
+    let flags = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK;
+    // SAFETY: this thread waits until the child has left our memory (CLONE_VFORK), so the stack and all that `child` refers to
+    // outlive its use of them. The child only makes system calls on memory that was prepared before: nothing is allocated, no
+    // lock is taken, no destructor runs, and it leaves by execve or _exit. The one thing of ours that it changes is errno.
+    unsafe { clone(Box::new(child), &mut stack, flags, Some(libc::SIGCHLD)) }
+}
+
+/// Does something while neither we nor what we start is given huge pages: a short-lived QEMU uses a few kilobytes of the buffer
+/// for which it asks for them, and the kernel would clear 2 MB each time, a tenth of what its start costs.
+pub fn without_huge_pages<T>(work: impl FnOnce() -> T) -> T {
+    // Where the kernel can't say, or somebody has decided so before, nothing is changed.
+    let is_ours = matches!(prctl::get_thp_disable(), Ok(false)) && prctl::set_thp_disable(true).is_ok();
+    let done = work();
+    if is_ours {
+        // A refusal would only cost what we start later some speed.
+        let _ = prctl::set_thp_disable(false);
     }
+    done
 }
 
 /// Lets a child that stands at a trace stop go on, with that signal if there is one; it is not traced any longer.
@@ -154,7 +173,7 @@ fn execute(path: &CStr, argv0: u8) -> i32 {
 /// Can this process, or a set-uid program that it executes, gain privileges?
 #[must_use]
 pub fn has_no_new_privileges() -> bool {
-    nix::sys::prctl::get_no_new_privs().unwrap_or(false)
+    prctl::get_no_new_privs().unwrap_or(false)
 }
 
 /// From now on these signals wait until [`wait_for`] takes them. Children inherit that.

@@ -161,8 +161,9 @@ fn prove(
 ) -> Result<()> {
     let binfmt = ground.binfmt();
     let _lock = binfmt.lock()?;
+    let there = binfmt.names()?;
     for job in jobs.iter_mut().filter(|j| j.is_registered()) {
-        if binfmt.entry(&job.rule.name)?.is_none() {
+        if !there.contains(&job.rule.name) {
             let name = job.rule.name.as_str();
             job.fail_on(Err(Error::new(Step::Register, name, "somebody has removed it meanwhile")), report);
         }
@@ -172,10 +173,10 @@ fn prove(
     let is_open = |j: &&mut Job| j.is_registered() && j.emulator.is_some() && j.proof.is_none();
     let mut open: Vec<_> = jobs.iter_mut().filter(|j| request.prove && can_run_here && is_open(j)).collect();
     let verdicts = probe::run(open.iter().map(|j| j.arch));
-    let entries = if open.is_empty() { Vec::new() } else { binfmt.entries()? };
     for (job, verdict) in open.iter_mut().zip(verdicts) {
-        let proven =
-            job.judge(&verdict, &entries).and_then(|took| job.judge_credentials(report).map(|()| took));
+        let proven = job
+            .judge(&verdict, || binfmt.entries())
+            .and_then(|took| job.judge_credentials(report).map(|()| took));
         if proven.is_err()
             && job.state != State::Already
             && let Err(error) = binfmt.remove(&job.rule.name)

@@ -1,5 +1,7 @@
 //! How a handler shall be → the rule that makes it so.
 
+use std::sync::LazyLock;
+
 use nix::sys::utsname::uname;
 
 use super::Style;
@@ -28,16 +30,19 @@ pub(in crate::run) fn rule(arch: &Arch, style: &Style, file: Option<&str>) -> Ru
     }
 }
 
-/// The flags of a handler.
-pub(in crate::run) fn flags(style: &Style) -> Flags {
-    let since = |release: &str| {
+/// Is this kernel one of those? Where it says nothing that makes sense, it is a new one.
+static PRESERVES_ARGV0: LazyLock<bool> = LazyLock::new(|| {
+    let version = |release: &str| {
         let mut numbers = release.split(['.', '-', '+']).map_while(|n| n.parse::<u32>().ok());
         Some((numbers.next()?, numbers.next()?))
     };
-    let supported =
-        uname().ok().and_then(|u| since(u.release().to_str()?)).is_none_or(|v| v >= PRESERVE_ARGV0_SINCE);
+    uname().ok().and_then(|u| version(u.release().to_str()?)).is_none_or(|v| v >= PRESERVE_ARGV0_SINCE)
+});
+
+/// The flags of a handler.
+pub(in crate::run) fn flags(style: &Style) -> Flags {
     Flags {
-        preserve_argv0: style.preserve_argv0.unwrap_or(supported),
+        preserve_argv0: style.preserve_argv0.unwrap_or_else(|| *PRESERVES_ARGV0),
         open_binary: style.credentials,
         credentials: style.credentials,
         fix_binary: style.persistent,

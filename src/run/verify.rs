@@ -15,7 +15,7 @@ pub(super) fn verify(style: &Style, report: &mut Report) -> Done {
         match store.check(name, demands) {
             Ok(emulator) => {
                 files += 1;
-                bytes += emulator.len;
+                bytes += emulator.metadata.len();
             }
             Err(error) => report.errors.push(error),
         }

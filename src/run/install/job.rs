@@ -98,7 +98,7 @@ impl Job {
                 if request.prove && !verdict.ran() {
                     verdict = probe::run([self.arch]).remove(0);
                 }
-                match self.judge(&verdict, entries) {
+                match self.judge(&verdict, || Ok(entries.to_vec())) {
                     Ok(proof) => self.proof = Some(proof),
                     Err(_) if request.style.persistent && request.prove => {
                         self.state = State::Replaced;
@@ -133,7 +133,7 @@ impl Job {
         ground.register(&trial, &self.file)?;
         let moved = (|| {
             if request.prove && request.style.persistent {
-                self.judge(&probe::run([self.arch])[0], entries)?;
+                self.judge(&probe::run([self.arch])[0], || Ok(entries.to_vec()))?;
             }
             binfmt.remove(&self.rule.name)?;
             ground.register(&self.rule, &self.file).map_err(|error| {
@@ -153,8 +153,12 @@ impl Job {
         moved.and(binfmt.remove(&trial.name).map(drop))
     }
 
-    /// What a run of a program of this architecture says about our handler.
-    pub(super) fn judge(&self, verdict: &Verdict, entries: &[Entry]) -> Result<Duration> {
+    /// What a run of a program of this architecture says about our handler. If it went elsewhere, the `entries` tell where.
+    pub(super) fn judge(
+        &self,
+        verdict: &Verdict,
+        entries: impl FnOnce() -> Result<Vec<Entry>>,
+    ) -> Result<Duration> {
         let failed = |why: Why| Error::new(Step::Prove, format!("{} programs", self.arch.name), why);
         match verdict {
             Verdict::Ran { argv0: false, .. } if self.rule.flags.preserve_argv0 => {
@@ -163,6 +167,7 @@ impl Job {
             }
             Verdict::Ran { by: By::Interpreter(file), took, .. } => match &self.emulator {
                 Some(emulator) if !emulator.is_same_as(file) => {
+                    let entries = entries()?;
                     let others = entries
                         .iter()
                         .filter(|e| e.name != self.rule.name && e.takes(self.arch.pattern.magic()));

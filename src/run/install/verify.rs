@@ -10,13 +10,13 @@ use super::job::Job;
 use crate::anchor::Ground;
 use crate::emulators::{Demands, Emulator, Store, Sum, digest};
 use crate::error::Result;
-use crate::probe::{self, Identity, identity};
+use crate::probe::{self, Identity, identity, identity_of};
 use crate::run::{Report, Style};
 
 /// An emulator that passed.
 #[derive(Clone, Debug)]
 pub(super) struct Checked {
-    identity: Option<Identity>,
+    identity: Identity,
     len: u64,
     sum: Option<Sum>,
     /// Open until [`Checked::close`]; rows that are run by one emulator share it.
@@ -25,8 +25,8 @@ pub(super) struct Checked {
 
 impl Checked {
     fn new(emulator: Emulator) -> Self {
-        let Emulator { file, sum, len } = emulator;
-        Self { identity: identity(&file), len, sum, file: Some(Arc::new(file)) }
+        let Emulator { file, sum, metadata } = emulator;
+        Self { identity: identity_of(&metadata), len: metadata.len(), sum, file: Some(Arc::new(file)) }
     }
 
     pub(super) const fn is_verified(&self) -> bool {
@@ -41,7 +41,7 @@ impl Checked {
     /// Does this file, that the kernel has loaded, hold the same program? The same file, or one of another container with the
     /// same bytes.
     pub(super) fn is_same_as(&self, loaded: &File) -> bool {
-        if self.identity.is_some() && self.identity == identity(loaded) {
+        if identity(loaded) == Some(self.identity) {
             return true;
         }
         let len = loaded.metadata().map(|m| m.len()).unwrap_or_default();
@@ -80,9 +80,9 @@ fn check_all(store: &Store, files: &[&str], persistent: bool) -> Vec<Result<Chec
         }
         done
     };
-    // How many processors there are is a question of twenty system calls: it is asked only where it matters.
-    let processors =
-        if unique.len() > 1 { std::thread::available_parallelism().map_or(1, NonZero::get) } else { 1 };
+    // How many processors there are is a question of twenty system calls: it is asked only where there is something to hash.
+    let is_work = store.is_verified() && unique.len() > 1;
+    let processors = if is_work { std::thread::available_parallelism().map_or(1, NonZero::get) } else { 1 };
     let helpers = processors.min(unique.len()).saturating_sub(1);
     let results: BTreeMap<_, _> = std::thread::scope(|scope| {
         let started: Vec<_> = (0..helpers).map(|_| scope.spawn(work)).collect();
