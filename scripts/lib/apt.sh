@@ -153,9 +153,16 @@ from_snapshot() {
 		download "$QUS_SNAPSHOT_MIRROR/archive/debian/${seen}T235959Z/$pool"
 }
 
-# download URL – with apt's own methods: its proxies, retries and certificates.
+# download URL – with apt's own methods: its proxies, retries and certificates. What an interrupted download has left is
+# gone on with, if the file over there is still the same.
 download() {
-	/usr/lib/apt/apt-helper -qq -o APT::Sandbox::User=root download-file "$1" "$part/fetched.deb" >&2
+	/usr/lib/apt/apt-helper -qq -o APT::Sandbox::User=root download-file "$1" "$deb.unfinished" >&2 &&
+		mv "$deb.unfinished" "$part/fetched.deb"
+}
+
+# is_full DIRECTORY – has its file system less than a MiB left?
+is_full() {
+	[ "$(df --output=avail -k "$1" | tail -n 1)" -lt 1024 ]
 }
 
 apt_fetch() (
@@ -189,6 +196,8 @@ apt_fetch() (
 		say "from $source came a $package:$arch with the wrong sha256; kept as $deb.bad"
 	done
 	rm -rf "$part"
+	! is_full "${deb%/*}" || fail "cannot fetch $package:$arch $version: no space left in ${deb%/*}" \
+		"the cache can be removed at any time; XDG_CACHE_HOME chooses another place"
 	line=$(awk -v sha256="$sha256" 'index($0, sha256) { print $1; exit }' manifests/*.lock)
 	fail "cannot fetch $package:$arch $version from $suite (sha256 $sha256)" \
 		"where Debian has moved on, scripts/relock ${line:-LINE} takes a new pin; QUS_SNAPSHOT_MIRROR may have the old file"
