@@ -112,12 +112,15 @@ target "build" {
 function "facts" {
     params = [description, licences]
     result = {
-        "org.opencontainers.image.title"       = "qus"
-        "org.opencontainers.image.description" = description
-        "org.opencontainers.image.version"     = VERSION
-        "org.opencontainers.image.revision"    = REVISION
-        "org.opencontainers.image.source"      = "https://github.com/aptman/qus"
-        "org.opencontainers.image.licenses"    = licences
+        "org.opencontainers.image.title"         = "qus"
+        "org.opencontainers.image.description"   = description
+        "org.opencontainers.image.version"       = VERSION
+        "org.opencontainers.image.revision"      = REVISION
+        "org.opencontainers.image.source"        = "https://github.com/aptman/qus"
+        "org.opencontainers.image.url"           = "https://github.com/aptman/qus"
+        "org.opencontainers.image.documentation" = "https://github.com/aptman/qus/blob/main/README.md"
+        "org.opencontainers.image.vendor"        = "aptman"
+        "org.opencontainers.image.licenses"      = licences
     }
 }
 

@@ -1,6 +1,11 @@
 # What the entrypoint and an image say of the commit that they were made from; sourced after lib/say.sh.
 # shellcheck shell=sh
 
+# version – that of the entrypoint.
+version() {
+	sed -n '/^version = /{s/.*"\(.*\)".*/\1/p;q;}' Cargo.toml
+}
+
 # revision – print the commit, and whether what is built is something else; nothing where this is no git checkout.
 revision() {
 	[ -e .git ] && commit=$(git rev-parse --verify HEAD) || return 0
@@ -18,7 +23,7 @@ revision() {
 # The time is that of the commit that last changed the pins of the emulators: so their layer stays the same, byte for byte,
 # until they change, and who has it need not pull it again for a new entrypoint.
 name_commit() {
-	VERSION=$(sed -n '/^version = /{s/.*"\(.*\)".*/\1/p;q;}' Cargo.toml)
+	VERSION=$(version)
 	export VERSION
 	REVISION=$(revision)
 	if [ -n "$REVISION" ]; then

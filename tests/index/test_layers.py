@@ -1,35 +1,12 @@
-"""scripts/layers, on layouts made here. Run: python3 -m unittest tests/index/test_layers.py"""
+"""scripts/layers, on layouts made here. Run: python3 tests/index/test_layers.py"""
 
 import gzip
-import hashlib
-import io
 import json
-import subprocess
 import sys
-import tarfile
-import tempfile
 import unittest
-from pathlib import Path
 
-TOOL = Path(__file__).resolve().parents[2] / "scripts" / "layers"
-INDEX = "application/vnd.oci.image.index.v1+json"
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-CONFIG = "application/vnd.oci.image.config.v1+json"
-LAYER = "application/vnd.oci.image.layer.v1.tar"
-
-
-def sha(data):
-    return "sha256:" + hashlib.sha256(data).hexdigest()
-
-
-def tar_of(**files):
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        for name, data in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return out.getvalue()
+sys.dont_write_bytecode = True
+from layouts import CONFIG, INDEX, LAYER, MANIFEST, LayoutTest, run, sha, tar_of
 
 
 def frame_window(data):
@@ -42,49 +19,12 @@ def frame_window(data):
     return base + (base >> 3) * (data[5] & 7)
 
 
-class LayersTest(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.root = Path(folder.name)
-        self.layout = self.root / "layout"
-        self.blobs = self.layout / "blobs" / "sha256"
-        self.blobs.mkdir(parents=True)
-        (self.layout / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
-
-    def put(self, data, media_type, **more):
-        if not isinstance(data, bytes):
-            data = json.dumps(data).encode()
-        (self.blobs / sha(data)[7:]).write_bytes(data)
-        return {"mediaType": media_type, "digest": sha(data), "size": len(data), **more}
-
-    def image(self, *layers, diff_ids=None, **more):
-        """`layers` are pairs of a tar and how it is compressed."""
-        pack = {"": bytes, "+gzip": gzip.compress, "+zstd": lambda tar: run("zstd", "-qc", stdin=tar)}
-        descriptors = [self.put(pack[kind](tar), LAYER + kind) for tar, kind in layers]
-        diff_ids = diff_ids or [sha(tar) for tar, _ in layers]
-        config = self.put({"os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}}, CONFIG)
-        manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": descriptors}
-        return self.put({**manifest, "annotations": {"a": "b"}}, MANIFEST, **more)
-
-    def index(self, *descriptors):
-        (self.layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": descriptors}))
-
+class LayersTest(LayoutTest):
     def layers(self, *options, code=0):
-        done = subprocess.run([sys.executable, TOOL, *options, self.layout], capture_output=True, text=True)
-        self.assertEqual(done.returncode, code, done.stderr)
-        return done.stderr
-
-    def get(self, descriptor):
-        data = (self.blobs / descriptor["digest"][7:]).read_bytes()
-        self.assertEqual((sha(data), len(data)), (descriptor["digest"], descriptor["size"]))
-        return data
-
-    def top(self):
-        return json.loads((self.layout / "index.json").read_text())["manifests"]
+        return self.script("layers", *options, self.layout, code=code)
 
     def test_every_way_to_compress_becomes_zstd_with_the_same_contents(self):
-        tars = [tar_of(a=b"1" * 9999), tar_of(b=b"2" * 9999), tar_of(c=b"3" * 9999)]
+        tars = [tar_of({"a": b"1" * 9999}), tar_of({"b": b"2" * 9999}), tar_of({"c": b"3" * 9999})]
         self.index(self.image(*zip(tars, ["", "+gzip", "+zstd"])))
         old = json.loads(self.get(self.top()[0]))
         self.layers()
@@ -96,7 +36,7 @@ class LayersTest(unittest.TestCase):
         self.assertEqual(manifest["annotations"], {"a": "b"})
 
     def test_gzip_is_made_of_zstd_and_is_the_same_each_time(self):
-        tar = tar_of(a=b"1" * 9999)
+        tar = tar_of({"a": b"1" * 9999})
         self.index(self.image((tar, "")))
         self.layers()
         self.layers("--gzip")
@@ -108,9 +48,9 @@ class LayersTest(unittest.TestCase):
         self.assertEqual(self.top(), first)
 
     def test_indexes_are_followed_and_keep_platforms_and_annotations(self):
-        shared = (tar_of(a=b"1" * 9999), "")
+        shared = (tar_of({"a": b"1" * 9999}), "")
         first = self.image(shared, platform={"architecture": "arm", "os": "linux", "variant": "v6"})
-        second = self.image(shared, (tar_of(b=b"2"), ""), platform={"architecture": "arm", "os": "linux", "variant": "v7"})
+        second = self.image(shared, (tar_of({"b": b"2"}), ""), platform={"architecture": "arm", "os": "linux", "variant": "v7"})
         nested = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [first, second], "annotations": {"t": "u"}}
         self.index(self.put(nested, INDEX, annotations={"org.opencontainers.image.ref.name": "latest"}))
         self.layers()
@@ -123,7 +63,7 @@ class LayersTest(unittest.TestCase):
         self.assertEqual(one[0], two[0])
 
     def test_nothing_is_left_over(self):
-        tar = tar_of(a=b"1" * 9999)
+        tar = tar_of({"a": b"1" * 9999})
         self.index(self.image((tar, "+gzip")))
         self.layers()
         manifest = json.loads(self.get(self.top()[0]))
@@ -132,7 +72,7 @@ class LayersTest(unittest.TestCase):
         self.assertEqual({path.name for path in self.layout.iterdir()}, {"blobs", "index.json", "oci-layout"})
 
     def test_a_small_layer_asks_for_a_small_window_and_a_large_one_for_what_was_said(self):
-        small, large = tar_of(a=b"1" * 9999), tar_of(a=bytes(range(256)) * 40000)
+        small, large = tar_of({"a": b"1" * 9999}), tar_of({"a": bytes(range(256)) * 40000})
         self.index(self.image((small, ""), (large, "")))
         self.layers("--window", "23", "--level", "3")
         small_layer, large_layer = json.loads(self.get(self.top()[0]))["layers"]
@@ -140,15 +80,15 @@ class LayersTest(unittest.TestCase):
         self.assertEqual(frame_window(self.get(large_layer)), 1 << 23)
 
     def test_a_wrong_diff_id_is_refused_and_the_layout_stays(self):
-        self.index(self.image((tar_of(a=b"1"), "+gzip"), diff_ids=[sha(b"something else")]))
-        before = {path: path.read_bytes() for path in self.layout.rglob("*") if path.is_file()}
+        self.index(self.image((tar_of({"a": b"1"}), "+gzip"), diff_ids=[sha(b"something else")]))
+        before = self.files()
         self.assertIn("does not contain what its diff_id says", self.layers(code=1))
-        self.assertEqual({path: path.read_bytes() for path in self.layout.rglob("*") if path.is_file()}, before)
+        self.assertEqual(self.files(), before)
 
     def test_a_damaged_blob_is_refused(self):
-        self.index(self.image((tar_of(a=b"1"), "")))
+        self.index(self.image((tar_of({"a": b"1"}), "")))
         layer = json.loads(self.get(self.top()[0]))["layers"][0]
-        (self.blobs / layer["digest"][7:]).write_bytes(tar_of(a=b"2"))
+        (self.blobs / layer["digest"][7:]).write_bytes(tar_of({"a": b"2"}))
         self.assertIn("have another digest", self.layers(code=1))
 
     def test_a_digest_that_is_a_path_is_refused(self):
@@ -169,7 +109,7 @@ class LayersTest(unittest.TestCase):
         def fresh():
             for path in self.blobs.iterdir():
                 path.unlink()
-            self.index(self.image((tar_of(a=b"1" * 9999), "")))
+            self.index(self.image((tar_of({"a": b"1" * 9999}), "")))
 
         fresh()
         self.layers("--cache", self.root / "cache")
@@ -180,13 +120,9 @@ class LayersTest(unittest.TestCase):
         self.layers("--cache", self.root / "cache")
         self.assertNotEqual(self.top(), first, "the cache was not used")
         fresh()
-        kept.write_bytes(run("zstd", "-qc", stdin=tar_of(a=b"bad")))
+        kept.write_bytes(run("zstd", "-qc", stdin=tar_of({"a": b"bad"})))
         self.assertIn("damaged", self.layers("--cache", self.root / "cache"))
         self.assertEqual(self.top(), first)
-
-
-def run(*command, stdin):
-    return subprocess.run(command, input=stdin, capture_output=True, check=True).stdout
 
 
 if __name__ == "__main__":

@@ -1,0 +1,118 @@
+"""What is in an image: its files, out of its layers, and its parts, as what made them has noted down.
+
+The parts of the entrypoint are in target/dist/HOST/linked (scripts/entrypoint), those of the emulators in the image itself, in
+the file `package` (scripts/emulators). Both are refused where they are not of the files that the image has.
+"""
+
+import hashlib
+import re
+import tarfile
+from dataclasses import dataclass, field
+
+from layout import CHUNK, LAYER, Refused
+
+ENTRYPOINT = "qus/register"
+PACKAGE_FILES = ("qus/licences/package", "usr/share/doc/qemu-user/package")
+
+
+@dataclass
+class Part:
+    """Something with a name and a version."""
+
+    kind: str  # qus, crate, std, deb, source or tool
+    name: str
+    version: str
+    sha256: str | None = None
+    source: str | None = None  # NAME=VERSION of a Debian source package; a commit for qus and std
+    licence: str | None = None
+    arch: str | None = None  # Debian's name
+    note: str | None = None
+
+
+@dataclass
+class File:
+    """A file of an image."""
+
+    path: str
+    sha1: str
+    sha256: str
+
+
+@dataclass
+class Image:
+    """An image and all that is in it."""
+
+    platform: str
+    host: str
+    labels: dict
+    files: list[File] = field(default_factory=list)
+    entrypoint: list[Part] = field(default_factory=list)  # itself first, then what is linked into it
+    tools: list[Part] = field(default_factory=list)  # what built it
+    emulators: list[Part] = field(default_factory=list)  # the package first, then its source, then what is linked into it
+
+
+def hosts(root):
+    """Rows of manifests/hosts, by platform."""
+    rows = (line.split() for line in (root / "manifests/hosts").read_text().splitlines() if line[:1] not in "#")
+    return {platform.removesuffix("/v8"): (host, debian) for host, debian, _, platform in (row for row in rows if row)}
+
+
+def image(layout, manifest, root):
+    """The image of that manifest; `root` is the tree that it was made in. Its layers must not be compressed."""
+    config = layout.read(manifest["config"]["digest"])
+    platform = "/".join(filter(None, (config["os"], config["architecture"], config.get("variant"))))
+    host, debian = hosts(root)[platform.removesuffix("/v8")]
+    found = Image(platform, host, config["config"].get("Labels") or {})
+    kept = {}
+    for layer in manifest["layers"]:
+        if layer["mediaType"] != LAYER:
+            raise Refused(f"the layer {layer['digest']} is compressed")
+        with tarfile.open(layout.verified(layer["digest"])) as tar:
+            for member in tar:
+                if member.isfile():
+                    found.files.append(file_of(tar, member, kept))
+    found.files.sort(key=lambda each: each.path)
+    digests = {each.path: each.sha256 for each in found.files}
+    if ENTRYPOINT in digests:
+        read_linked(found, root / "target/dist" / host / "linked", debian, digests[ENTRYPOINT])
+    for path in PACKAGE_FILES:
+        if path in kept:
+            read_package(found, kept[path], debian)
+    if any("/qemu-" in path for path in digests) and not found.emulators:
+        raise Refused(f"the image of {host} has emulators, and does not say where they come from")
+    return found
+
+
+def file_of(tar, member, kept):
+    """Hash a file; keep the text of those that describe a package."""
+    path = member.name.removeprefix("./")
+    hashes = hashlib.sha1(usedforsecurity=False), hashlib.sha256()
+    with tar.extractfile(member) as source:
+        while chunk := source.read(CHUNK):
+            for each in hashes:
+                each.update(chunk)
+            if path in PACKAGE_FILES:
+                kept[path] = kept.get(path, "") + chunk.decode()
+    return File(path, *(each.hexdigest() for each in hashes))
+
+
+def read_linked(found, path, debian, sha256):
+    """The entrypoint's parts."""
+    for row in path.read_text().splitlines():
+        kind, name, version, digest, source, licence = (None if each == "-" else each for each in row.split(" ", 5))
+        part = Part(kind, name, version, digest, source, licence, debian if kind == "deb" else None)
+        (found.tools if kind == "tool" else found.entrypoint).append(part)
+    if found.entrypoint[0].sha256 != sha256:
+        raise Refused(f"{path} is of another entrypoint than the one in the image")
+
+
+def read_package(found, text, debian):
+    """The emulators' parts."""
+    facts = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
+    if facts["architecture"] != debian:
+        raise Refused(f"the image of {found.host} has emulators for {facts['architecture']}")
+    source = Part("source", facts["source"], facts["source-version"], licence="GPL-2.0-only", note=facts["get-the-source"])
+    binary = Part("deb", facts["package"], facts["version"], facts["sha256"], f"{source.name}={source.version}", "GPL-2.0-only", debian)
+    binary.note = f"{facts['suite']}; its source: {facts['source-is-in']}"
+    linked = re.findall(r"([^ ,]+) \(= ([^)]+)\)", facts.get("built-using", ""))
+    found.emulators = [binary, source, *(Part("source", *each) for each in linked)]
