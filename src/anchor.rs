@@ -106,6 +106,8 @@ enum Kind {
     Private {
         /// What handlers pin, if they can.
         tree: Option<Tree>,
+        /// Why there is none, where there should be one.
+        refused: Option<Errno>,
         /// Has the host a mount of its own? We have seen to that.
         host_has_one: bool,
     },
@@ -151,7 +153,10 @@ impl Ground {
         enter_private_namespace()?;
         let at = cleared_mount_point(at)?;
         mount_binfmt(at)?;
-        Ok(Self { binfmt: Binfmt::at(at), kind: Kind::Private { tree: None, host_has_one: false } })
+        Ok(Self {
+            binfmt: Binfmt::at(at),
+            kind: Kind::Private { tree: None, refused: None, host_has_one: false },
+        })
     }
 
     /// A binfmt_misc to register handlers in. With `binaries`, the directory whose files are going to be registered with flag
@@ -174,16 +179,18 @@ impl Ground {
         let root = binaries.map(|dir| mount_binaries(dir, at)).transpose()?;
         mount_binfmt(at)?;
         // Where the kernel has no open_tree, handlers may survive all the same: whether they do is seen at the end.
-        let tree = root.zip(binaries).and_then(|((original, keeper), dir)| {
-            let clone = sys::clone_tree(&original).ok()?;
-            Some(Tree { clone, names: dir.to_owned(), original, keeper })
+        let cloned = root.zip(binaries).map(|((original, keeper), dir)| {
+            let clone = sys::clone_tree(&original)?;
+            Ok(Tree { clone, names: dir.to_owned(), original, keeper })
         });
+        let (tree, refused) =
+            cloned.transpose().map_or_else(|errno| (None, Some(errno)), |tree| (tree, None));
         if let Some(tree) = &tree {
             // Handlers shall be called by the binaries' usual path, but be opened through the clone: in this namespace, links
             // stand in that directory's place.
             mount_tmpfs(&tree.names)?;
         }
-        Ok(Self { binfmt: Binfmt::at(at), kind: Kind::Private { tree, host_has_one } })
+        Ok(Self { binfmt: Binfmt::at(at), kind: Kind::Private { tree, refused, host_has_one } })
     }
 
     fn on_host(at: &Path) -> Result<Self> {
@@ -207,6 +214,15 @@ impl Ground {
     #[must_use]
     pub const fn binfmt(&self) -> &Binfmt {
         &self.binfmt
+    }
+
+    /// Why handlers can't be made to outlive us here, if the kernel has refused that.
+    #[must_use]
+    pub const fn unanchored(&self) -> Option<Errno> {
+        match self.kind {
+            Kind::Private { refused, .. } => refused,
+            _ => None,
+        }
     }
 
     /// Where the binaries are to be opened: `dir` itself, or the clone of it.
@@ -241,12 +257,13 @@ impl Ground {
     ///
     /// # Errors
     /// [`Step::Keep`], where the kernel refuses one of these steps.
-    pub fn settle(self, names: &[String], is_new: bool) -> Result<(Self, Option<Keeper>)> {
-        let Kind::Private { tree, host_has_one } = self.kind else {
-            return Ok((self, Some(Keeper::Host)));
+    pub fn settle(&mut self, names: &[String], is_new: bool) -> Result<Option<Keeper>> {
+        let Kind::Private { tree, host_has_one, .. } = &mut self.kind else {
+            return Ok(Some(Keeper::Host));
         };
         let failed = |what: &'static str| move |e: Errno| Error::new(Step::Keep, what, e);
         let at = self.binfmt.dir();
+        let tree = tree.take();
         let anchor = tree.as_ref().map(|t| t.keeper).filter(|_| is_new);
         // With the mount below it goes the binfmt_misc on it: each umount costs a grace period of RCU.
         let lowest = tree.as_ref().map_or_else(|| at.to_owned(), |t| own_path(&t.original));
@@ -256,11 +273,19 @@ impl Ground {
         // All of them go, or none; one that is missing was removed by somebody else.
         let left = self.binfmt.names()?;
         let are_there = names.is_empty() || names.iter().any(|name| left.contains(name));
-        let keeper = if host_has_one { Keeper::Host } else { anchor.unwrap_or(Keeper::Other) };
-        Ok((
-            Self { binfmt: self.binfmt, kind: Kind::Private { tree: None, host_has_one } },
-            are_there.then_some(keeper),
-        ))
+        let keeper = if *host_has_one { Keeper::Host } else { anchor.unwrap_or(Keeper::Other) };
+        Ok(are_there.then_some(keeper))
+    }
+
+    /// Removes handlers that were registered here, wherever a failure of [`Ground::settle`] has left us.
+    ///
+    /// # Errors
+    /// [`Step::Mount`], [`Step::Remove`].
+    pub fn take_back(&self, name: &str) -> Result<()> {
+        if !self.binfmt.is_mounted()? {
+            mount_binfmt(self.binfmt.dir())?;
+        }
+        self.binfmt.remove(name).map(drop)
     }
 }
 

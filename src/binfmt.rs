@@ -3,13 +3,12 @@
 //! It takes the directory as an argument and mounts nothing. It refuses to write to `status`: `-1` there would remove
 //! everybody's handlers, and `0` switch them off.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 
 use crate::error::{Error, Result, Step};
 use crate::rule::{Entry, Rule};
@@ -28,7 +27,7 @@ pub struct Binfmt {
 
 /// Keeps other qus processes from changing handlers meanwhile, on every mount of the same binfmt_misc.
 #[derive(Debug)]
-pub struct Lock(#[allow(dead_code)] Flock<File>);
+pub struct Lock(#[allow(dead_code)] File);
 
 impl Binfmt {
     /// The one that is mounted at `dir`. Nothing is looked at yet.
@@ -163,14 +162,17 @@ impl Binfmt {
     /// # Errors
     /// [`Step::Lock`], after half a minute.
     pub fn lock(&self) -> Result<Lock> {
-        let failed = |why: Errno| Error::new(Step::Lock, self.dir.display().to_string(), why);
+        let failed = |why: std::io::Error| self.error(Step::Lock, why);
         let start = Instant::now();
-        let mut file = File::open(&self.dir).map_err(|e| self.error(Step::List, e))?;
+        let file = File::open(&self.dir).map_err(failed)?;
         loop {
-            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(lock) => return Ok(Lock(lock)),
-                Err((back, Errno::EAGAIN)) if start.elapsed() < LOCK_PATIENCE => file = back,
-                Err((_, errno)) => return Err(failed(errno)),
+            match file.try_lock() {
+                // Closing the file lets go of it.
+                Ok(()) => return Ok(Lock(file)),
+                Err(TryLockError::Error(e)) if e.kind() == ErrorKind::Interrupted => continue,
+                Err(TryLockError::Error(e)) => return Err(failed(e)),
+                Err(TryLockError::WouldBlock) if start.elapsed() < LOCK_PATIENCE => {}
+                Err(TryLockError::WouldBlock) => return Err(failed(Errno::EAGAIN.into())),
             }
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -18,7 +18,12 @@ fn main() -> ExitCode {
     let exit = say(&report::render(&report, asked.json));
     match report.stay {
         Some(stay) if exit == ExitCode::SUCCESS => say(&report::render(&stay.stay(), asked.json)),
-        _ => exit,
+        Some(stay) => {
+            // Nobody could be told that it stays, so nobody would end it. stdout has failed already.
+            say(&Rendered { stdout: String::new(), ..report::render(&stay.leave(), asked.json) });
+            exit
+        }
+        None => exit,
     }
 }
 

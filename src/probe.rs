@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, geteuid};
 
@@ -66,11 +66,21 @@ impl Verdict {
     }
 
     /// Was it kept from running by something else than its architecture? Then it says nothing of that.
-    /// EACCES and EPERM: files in memory must not be executed (the sysctl `vm.memfd_noexec`, a security module).
     #[must_use]
     pub const fn is_unclear(&self) -> bool {
-        matches!(self, Self::Untried(_) | Self::Refused(Errno::EACCES | Errno::EPERM))
+        match self {
+            Self::Untried(_) => true,
+            Self::Refused(errno) => is_refused_to_all(*errno),
+            _ => false,
+        }
     }
+}
+
+/// Does the kernel give this answer whatever architecture a program is of? EACCES and EPERM: files in memory must not be
+/// executed (the sysctl `vm.memfd_noexec`, a security module). The rest: it has run out of something, or a disk is broken.
+const fn is_refused_to_all(errno: Errno) -> bool {
+    use Errno::{EACCES, EAGAIN, EIO, EMFILE, ENFILE, ENOMEM, EPERM, ETXTBSY};
+    matches!(errno, EACCES | EAGAIN | EIO | EMFILE | ENFILE | ENOMEM | EPERM | ETXTBSY)
 }
 
 /// Why programs of this architecture don't run, for a verdict that says that they don't.
@@ -104,6 +114,8 @@ struct Running {
     program: File,
     started: Instant,
     by: Option<By>,
+    /// Why it could not be let go, if that is so.
+    stuck: Option<Errno>,
 }
 
 /// What the exit status says, for the process that asks.
@@ -215,7 +227,7 @@ fn start(index: usize, arch: &Arch, challenge: &Challenge) -> Result<Running, Er
     let program = sys::program_in_memory(program(arch)).map_err(raw)?;
     let started = Instant::now();
     let pid = sys::spawn_traced(&program, challenge.argv0)?;
-    Ok(Running { pid, index, program, started, by: None })
+    Ok(Running { pid, index, program, started, by: None, stuck: None })
 }
 
 fn settle(
@@ -235,11 +247,20 @@ fn settle(
             } else {
                 Some(signal)
             };
-            // A child that died meanwhile is reported by the next wait.
-            let _ = sys::detach(pid, passed_on);
+            // One that can't be let go would stand still for ever, and we would wait for it. How a child ended, this one or one
+            // that has died meanwhile, is what the next wait reports.
+            if let Err(errno) = sys::detach(pid, passed_on) {
+                child.stuck = Some(errno);
+                let _ = kill(pid, Signal::SIGKILL);
+            }
             return;
         }
-        WaitStatus::Signaled(_, signal, _) => Verdict::Died(signal),
+        WaitStatus::Signaled(_, signal, _) => match running[at] {
+            Running { stuck: Some(errno), .. } => Verdict::Untried(errno),
+            // The kernel had loaded it, and somebody ended it (out of memory): that says nothing of its architecture.
+            Running { by: Some(By::Kernel), .. } => Verdict::Untried(Errno::EINTR),
+            _ => Verdict::Died(signal),
+        },
         WaitStatus::Exited(_, code) => {
             let child = &mut running[at];
             let took = child.started.elapsed();

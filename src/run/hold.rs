@@ -53,6 +53,7 @@ impl Stay {
                 Err(errno) => report.errors.push(Error::new(Step::Look, "signals", errno)),
             }
             if !report.errors.is_empty() {
+                self.end(&mut report);
                 return report;
             }
         }
@@ -78,6 +79,14 @@ impl Stay {
         }
     }
 
+    /// Doesn't stay at all.
+    pub fn leave(&self) -> Report {
+        let mut report = Report::default();
+        self.end(&mut report);
+        report
+    }
+
+    /// Stays no longer: removes the handlers, if that was asked for.
     fn end(&self, report: &mut Report) {
         for name in self.names.iter().filter(|_| self.clean) {
             if let Err(error) = self.ground.binfmt().remove(name) {

@@ -9,11 +9,13 @@ mod verify;
 
 use std::path::Path;
 
+use nix::errno::Errno;
+
 use super::hold::{self, Stay};
 use super::{Done, Install, Line, Outcome, Report, State, Style};
 use crate::anchor::{Ground, Keeper, Place};
 use crate::arch::own;
-use crate::error::{Error, Result, Step};
+use crate::error::{Error, Result, Step, Why};
 use crate::probe::{self, By, Verdict};
 use collect::collect;
 pub(super) use collect::not_carried;
@@ -46,13 +48,22 @@ pub(super) fn install(request: &Install, report: &mut Report) -> Done {
     if request.hold.is_none() {
         jobs.iter_mut().for_each(Job::close);
         let is_new = jobs.iter().any(|j| matches!(j.state, State::Registered | State::Replaced));
-        (ground, keeper) = ground.settle(&names(&jobs), is_new)?;
-        if keeper.is_none() {
-            return Err(cannot_last(place, style));
-        }
+        keeper = match ground.settle(&names(&jobs), is_new) {
+            Ok(Some(keeper)) => Some(keeper),
+            Ok(None) => return Err(cannot_last(place, style, ground.unanchored())),
+            Err(error) => {
+                report.errors.push(error);
+                None
+            }
+        };
     }
-    prove(&mut jobs, &ground, place, request, report)?;
-    if request.hold.is_some() && !report.errors.is_empty() {
+    if keeper.is_some()
+        && let Err(error) = prove(&mut jobs, &ground, place, request, report)
+    {
+        report.errors.push(error);
+        keeper = None;
+    }
+    if keeper.is_none() || request.hold.is_some() && !report.errors.is_empty() {
         give_up(&mut jobs, &ground, report);
     }
     lines.extend(jobs.iter().map(|job| job.line(false)));
@@ -78,17 +89,16 @@ fn names(jobs: &[Job]) -> Vec<String> {
     jobs.iter().filter(|j| j.is_registered()).map(|j| j.rule.name.clone()).collect()
 }
 
-/// There is nothing to stay for where something failed: what this run has registered goes again.
+/// Where a step failed that all of them need, or there is nothing to stay for: what this run has registered goes again. What it
+/// has put in another's place was seen to work before that, and stays.
 fn give_up(jobs: &mut [Job], ground: &Ground, report: &mut Report) {
-    for job in jobs.iter_mut().filter(|j| matches!(j.state, State::Registered | State::Replaced)) {
-        match ground.binfmt().remove(&job.rule.name) {
-            Ok(_) => job.state = State::Removed,
+    for job in jobs.iter_mut().filter(|j| j.state == State::Registered) {
+        match ground.take_back(&job.rule.name) {
+            Ok(()) => (job.state, job.proof) = (State::Removed, None),
             Err(error) => report.errors.push(error),
         }
     }
-    report.note(
-        "not everything could be registered, so nothing is held, and what was registered is removed again",
-    );
+    report.note("not everything could be done, so what was registered is removed again");
 }
 
 /// What would be done. Nothing is mounted for longer than it takes to look, and nothing is written.
@@ -145,7 +155,7 @@ fn register(jobs: &mut Vec<Job>, ground: &Ground, request: &Install, report: &mu
     jobs.iter_mut().for_each(|job| job.plan(&entries, request.force));
     verify(jobs, ground, &request.style, report);
     for job in jobs {
-        let done = job.act(ground, &entries, request);
+        let done = job.act(ground, &entries, request, report);
         job.fail_on(done, report);
     }
     Ok(())
@@ -177,20 +187,25 @@ fn prove(
         let proven = job
             .judge(&verdict, || binfmt.entries())
             .and_then(|took| job.judge_credentials(report).map(|()| took));
-        if proven.is_err()
-            && job.state != State::Already
-            && let Err(error) = binfmt.remove(&job.rule.name)
-        {
-            report.errors.push(error);
+        match proven {
+            Ok(took) => job.proof = Some(took),
+            // It was seen to work before it took another's place: removed, it would leave nothing there.
+            Err(error) if job.state == State::Replaced && request.style.persistent => {
+                report.errors.push(error)
+            }
+            Err(error) => {
+                if job.state != State::Already {
+                    report.errors.extend(binfmt.remove(&job.rule.name).err());
+                }
+                job.fail_on(Err(error), report);
+            }
         }
-        let proven = proven.map(|took| job.proof = Some(took));
-        job.fail_on(proven, report);
     }
     Ok(())
 }
 
 /// There is no way to keep the handlers; what could help on this host.
-fn cannot_last(place: Place, style: &Style) -> Error {
+fn cannot_last(place: Place, style: &Style, refused: Option<Errno>) -> Error {
     let mut hints = Vec::new();
     if !style.persistent {
         hints.push("add -p");
@@ -204,6 +219,9 @@ fn cannot_last(place: Place, style: &Style) -> Error {
         hints.push("start the container with --pid=host");
         hints.push("stay in it with --hold");
     }
-    let why = "they are gone without our own mount of binfmt_misc: nothing else holds one (or another tool has removed them)";
+    let mut why = "they are gone without our own mount of binfmt_misc: nothing else holds one (or another tool has removed them)".to_owned();
+    if let Some(errno) = refused {
+        why = format!("{why}, and they can't be made to hold it themselves: {}", Why::Errno(errno));
+    }
     Error::new(Step::Keep, "the handlers", why).hint(hints.join("; or "))
 }

@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use super::verify::Checked;
 use crate::anchor::{Ground, mount_point};
 use crate::arch::Arch;
+use crate::binfmt::Binfmt;
 use crate::error::{Error, Result, Step, Why};
 use crate::plan::{Action, action};
 use crate::probe::{self, By, Verdict};
@@ -78,19 +79,26 @@ impl Job {
     }
 
     /// Does what was planned, up to where the handler is there.
-    pub(super) fn act(&mut self, ground: &Ground, entries: &[Entry], request: &Install) -> Result<()> {
+    pub(super) fn act(
+        &mut self,
+        ground: &Ground,
+        entries: &[Entry],
+        request: &Install,
+        report: &mut Report,
+    ) -> Result<()> {
         // What an interrupted run may have left; if it is all that there is, it serves until ours is there.
-        let trial = trial_name(&self.rule.name);
-        let clear = || match entries.iter().any(|e| e.name == trial) {
-            true => ground.binfmt().remove(&trial).map(drop),
-            false => Ok(()),
-        };
-        if matches!(self.state, State::Already | State::Replaced) {
-            clear()?;
+        let is_left = entries.iter().any(|e| e.name == trial_name(&self.rule.name));
+        if is_left && matches!(self.state, State::Already | State::Replaced) {
+            self.clear_trial(ground)?;
         }
         match self.state {
-            State::Registered => ground.register(&self.rule, &self.file).and_then(|()| clear()),
-            State::Replaced => self.replace(ground, entries, request),
+            State::Registered => {
+                ground.register(&self.rule, &self.file)?;
+                // That it stays is worth an error, but ours is there.
+                report.errors.extend(is_left.then(|| self.clear_trial(ground).err()).flatten());
+                Ok(())
+            }
+            State::Replaced => self.replace(ground, entries, request, report),
             State::Already => {
                 // It may hold another build of QEMU, or another handler may come before it.
                 let mut verdict = std::mem::replace(&mut self.native, Verdict::Untried(Errno::EALREADY));
@@ -102,7 +110,7 @@ impl Job {
                     Ok(proof) => self.proof = Some(proof),
                     Err(_) if request.style.persistent && request.prove => {
                         self.state = State::Replaced;
-                        self.replace(ground, entries, request)?;
+                        self.replace(ground, entries, request, report)?;
                     }
                     Err(_) => {}
                 }
@@ -126,31 +134,48 @@ impl Job {
 
     /// Takes the place of another handler of that name: ours is registered beside it and tried out first, so that at no moment
     /// there is none, and nothing is lost where ours doesn't work.
-    fn replace(&self, ground: &Ground, entries: &[Entry], request: &Install) -> Result<()> {
+    fn replace(
+        &self,
+        ground: &Ground,
+        entries: &[Entry],
+        request: &Install,
+        report: &mut Report,
+    ) -> Result<()> {
         let binfmt = ground.binfmt();
-        let old = entries.iter().find(|e| e.name == self.rule.name);
         let trial = Rule { name: trial_name(&self.rule.name), ..self.rule.clone() };
         ground.register(&trial, &self.file)?;
-        let moved = (|| {
-            if request.prove && request.style.persistent {
-                self.judge(&probe::run([self.arch])[0], || Ok(entries.to_vec()))?;
-            }
-            binfmt.remove(&self.rule.name)?;
-            ground.register(&self.rule, &self.file).map_err(|error| {
-                let restored = old.map(|old| binfmt.register(&old.rule()));
-                match restored {
-                    Some(Err(e)) => {
-                        error.hint(format!("the handler that was there could not be brought back: {}", e.why))
-                    }
-                    _ => error,
-                }
-            })
-        })();
+        let is_tried = request.prove && request.style.persistent;
+        let ready = if is_tried {
+            self.judge(&probe::run([self.arch])[0], || Ok(entries.to_vec())).map(drop)
+        } else {
+            Ok(())
+        };
+        let moved = ready.and_then(|()| self.take_place(binfmt, ground, entries));
         // Where neither of them has its name now, the one beside it goes on serving.
-        if binfmt.entry(&self.rule.name)?.is_none() {
+        if moved.is_err() && matches!(binfmt.entry(&self.rule.name), Ok(None)) {
             return moved;
         }
-        moved.and(binfmt.remove(&trial.name).map(drop))
+        // That it stays is worth an error, and changes nothing of what has come of the rest.
+        report.errors.extend(self.clear_trial(ground).err());
+        moved
+    }
+
+    /// Removes the handler of that name and registers ours; brings the other one back if that fails.
+    fn take_place(&self, binfmt: &Binfmt, ground: &Ground, entries: &[Entry]) -> Result<()> {
+        binfmt.remove(&self.rule.name)?;
+        ground.register(&self.rule, &self.file).map_err(|error| {
+            let old = entries.iter().find(|e| e.name == self.rule.name);
+            match old.map(|old| binfmt.register(&old.rule())) {
+                Some(Err(e)) => {
+                    error.hint(format!("the handler that was there could not be brought back: {}", e.why))
+                }
+                _ => error,
+            }
+        })
+    }
+
+    fn clear_trial(&self, ground: &Ground) -> Result<()> {
+        ground.binfmt().remove(&trial_name(&self.rule.name)).map(drop)
     }
 
     /// What a run of a program of this architecture says about our handler. If it went elsewhere, the `entries` tell where.

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::Builder;
 
 use super::job::Job;
 use crate::anchor::Ground;
@@ -85,7 +86,9 @@ fn check_all(store: &Store, files: &[&str], persistent: bool) -> Vec<Result<Chec
     let processors = if is_work { std::thread::available_parallelism().map_or(1, NonZero::get) } else { 1 };
     let helpers = processors.min(unique.len()).saturating_sub(1);
     let results: BTreeMap<_, _> = std::thread::scope(|scope| {
-        let started: Vec<_> = (0..helpers).map(|_| scope.spawn(work)).collect();
+        // Where no thread can be had, fewer do the work.
+        let start = |_| Builder::new().spawn_scoped(scope, work).ok();
+        let started: Vec<_> = (0..helpers).map_while(start).collect();
         let mut all = work();
         // A thread that panicked aborts the program (panic = "abort"), so each one has a result.
         all.extend(started.into_iter().filter_map(|t| t.join().ok()).flatten());
