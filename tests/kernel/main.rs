@@ -6,6 +6,7 @@ mod sandbox;
 mod transcript;
 
 mod facts;
+mod faults;
 mod killed;
 mod last;
 mod others;

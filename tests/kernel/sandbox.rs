@@ -32,13 +32,28 @@ const ONCE_MAPPED: &str = r#"until read -r _ </proc/self/gid_map; do sleep 0.01;
 impl Sandbox {
     /// A new one, with the image's layout: the emulators in /qus/bin, and /qus/anchor. No binfmt_misc is mounted in it.
     pub(crate) fn new() -> Option<Self> {
-        Self::start(None, Users::Root).inspect_err(|why| skip(why)).ok()
+        Self::start(tested(), None, Users::Root).inspect_err(|why| skip(why)).ok()
+    }
+
+    /// The same, with the entrypoint as it is in the image: static, with the system calls of another C library.
+    #[allow(dead_code)] // for tests/kernel
+    pub(crate) fn with_static_entrypoint() -> Option<Self> {
+        let made_by = "scripts/entrypoint amd64";
+        let found = directory("QUS_TEST_STATIC", "target/dist/amd64", made_by).map(|dir| dir.join("qus"));
+        let fresh = found.and_then(|built| {
+            if is_current(&built) {
+                Ok(built)
+            } else {
+                Err(format!("{} is older than the source: {made_by}", built.display()))
+            }
+        });
+        fresh.and_then(|built| Self::start(&built, None, Users::Root)).inspect_err(|why| skip(why)).ok()
     }
 
     /// The same, with other users in it than root. To make that, one must be root.
     #[allow(dead_code)] // for tests/truth
     pub(crate) fn with_many_users() -> Option<Self> {
-        Self::start(None, Users::Many).inspect_err(|why| skip(why)).ok()
+        Self::start(tested(), None, Users::Many).inspect_err(|why| skip(why)).ok()
     }
 
     /// The same, with the arm64 entrypoint and its emulators in /arm64v8.
@@ -48,10 +63,10 @@ impl Sandbox {
             let is_complete = dir.join("qus").is_file() && dir.join("sid/bin").is_dir();
             if is_complete { Ok(dir) } else { Err(format!("{} is incomplete: {made_by}", dir.display())) }
         });
-        found.and_then(|dir| Self::start(Some(&dir), Users::Root)).inspect_err(|why| skip(why)).ok()
+        found.and_then(|dir| Self::start(tested(), Some(&dir), Users::Root)).inspect_err(|why| skip(why)).ok()
     }
 
-    fn start(arm64: Option<&Path>, users: Users) -> Result<Self, String> {
+    fn start(entrypoint: &Path, arm64: Option<&Path>, users: Users) -> Result<Self, String> {
         if std::env::consts::ARCH != "x86_64" {
             return Err("the transcripts are those of an x86_64 host".to_owned());
         }
@@ -64,12 +79,7 @@ impl Sandbox {
             .args((users == Users::Root).then_some("--map-root-user"))
             .args(["--mount", "--propagation=private", "--pid", "--fork", "--kill-child"])
             .args(["sh", "-c", ONCE_MAPPED, "sh", "-c", include_str!("sandbox.sh"), "sandbox"])
-            .args([
-                env!("CARGO_TARGET_TMPDIR").as_ref(),
-                Path::new(env!("CARGO_BIN_EXE_qus")),
-                &emulators,
-                &foreign,
-            ])
+            .args([env!("CARGO_TARGET_TMPDIR").as_ref(), entrypoint, &emulators, &foreign])
             .args(arm64)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -136,6 +146,29 @@ impl Drop for Sandbox {
         drop(self.holder.stdin.take());
         let _ = self.holder.wait();
     }
+}
+
+/// The entrypoint that cargo has built for the tests.
+fn tested() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_qus"))
+}
+
+/// Is it newer than each file of the source?
+fn is_current(built: &Path) -> bool {
+    let changed = |path: &Path| path.metadata().and_then(|m| m.modified());
+    let Ok(built) = changed(built) else { return false };
+    let mut dirs = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(dir) = dirs.pop() {
+        for item in std::fs::read_dir(dir).unwrap() {
+            let path = item.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if changed(&path).unwrap() > built {
+                return false;
+            }
+        }
+    }
+    true
 }
 
 /// Maps users one to one. `unshare` leaves that to newuidmap, which refuses it to root.
