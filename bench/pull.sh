@@ -28,9 +28,12 @@ ten_targets() {
 	skopeo copy --quiet --dest-tls-verify=false "oci:$work/ten" "docker://$name:ten-gzip"
 }
 
-# manifest TAG – of this host's image: of one that stands alone.
+# manifest TAG – of this host's image: of the one in the index, beside what is attached to it, or of one that stands alone.
 manifest() {
-	skopeo inspect --tls-verify=false --raw "docker://$name:$1"
+	manifest=$(skopeo inspect --tls-verify=false --raw "docker://$name:$1")
+	digest=$(echo "$manifest" | jq -r '.manifests[]? | select(.platform.os == "linux").digest')
+	[ -z "$digest" ] || manifest=$(skopeo inspect --tls-verify=false --raw "docker://$name@$digest")
+	echo "$manifest"
 }
 
 # row LABEL TAG – of the table; the median of its pulls.
@@ -76,7 +79,7 @@ registry=$!
 retry 100 curl --silent --fail "http://127.0.0.1:$port/v2/" >/dev/null || fail "the registry does not answer"
 engine=$(scripts/engine up docker)
 eval "$engine"
-scripts/index --host "$host" --family qus --family common --family "$one" "$name"
+scripts/index --host "$host" --family qus --family common --family "$one" "$name" >&2
 ten_targets
 
 tags="latest latest-gzip common common-gzip $one $one-gzip ten-gzip"
