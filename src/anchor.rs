@@ -272,7 +272,7 @@ impl Ground {
         mount_binfmt(at)?;
         // All of them go, or none; one that is missing was removed by somebody else.
         let left = self.binfmt.names()?;
-        let are_there = names.is_empty() || names.iter().any(|name| left.contains(name));
+        let are_there = names.is_empty() || left.iter().any(|name| names.iter().any(|n| name == n.as_str()));
         let keeper = if *host_has_one { Keeper::Host } else { anchor.unwrap_or(Keeper::Other) };
         Ok(are_there.then_some(keeper))
     }

@@ -3,6 +3,7 @@
 //! It takes the directory as an argument and mounts nothing. It refuses to write to `status`: `-1` there would remove
 //! everybody's handlers, and `0` switch them off.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -67,13 +68,14 @@ impl Binfmt {
         Ok(status.starts_with(b"enabled"))
     }
 
-    /// The names of all handlers, in no order. What is not UTF-8 can't be ours, and is shown with the bytes replaced.
+    /// The names of all handlers, in no order, byte by byte.
     ///
     /// # Errors
     /// [`Step::List`], where the directory can't be read.
-    pub fn names(&self) -> Result<Vec<String>> {
+    pub fn names(&self) -> Result<Vec<OsString>> {
         let listing = std::fs::read_dir(&self.dir).map_err(|e| self.error(Step::List, e))?;
-        let names = listing.map(|item| item.map(|i| i.file_name().to_string_lossy().into_owned()));
+        let names = listing.map(|item| item.map(|i| i.file_name()));
+        let names = names.filter(|n| !matches!(n, Ok(name) if name == "register" || name == "status"));
         names.collect::<std::io::Result<_>>().map_err(|e| self.error(Step::List, e))
     }
 
@@ -82,17 +84,13 @@ impl Binfmt {
     /// # Errors
     /// [`Step::List`], where the directory can't be read. A handler that vanishes meanwhile is left out.
     pub fn entries(&self) -> Result<Vec<Entry>> {
-        let listing = std::fs::read_dir(&self.dir).map_err(|e| self.error(Step::List, e))?;
         let mut entries = Vec::new();
-        for item in listing {
-            let name = item.map_err(|e| self.error(Step::List, e))?.file_name();
+        for name in self.names()? {
             // A name that is not UTF-8 can't be one of ours; its handler is shown with the bytes replaced.
-            if name != "register" && name != "status" {
-                match std::fs::read(self.dir.join(&name)) {
-                    Ok(text) => entries.push(Entry::parse(&name.to_string_lossy(), &text)),
-                    Err(e) if e.kind() == ErrorKind::NotFound => {}
-                    Err(e) => return Err(self.error(Step::List, e)),
-                }
+            match std::fs::read(self.dir.join(&name)) {
+                Ok(text) => entries.push(Entry::parse(&name.to_string_lossy(), &text)),
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                Err(e) => return Err(self.error(Step::List, e)),
             }
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
@@ -103,9 +101,10 @@ impl Binfmt {
     ///
     /// # Errors
     /// [`Step::List`], where it can't be read.
-    pub fn entry(&self, name: &str) -> Result<Option<Entry>> {
+    pub fn entry(&self, name: impl AsRef<OsStr>) -> Result<Option<Entry>> {
+        let name = name.as_ref();
         match std::fs::read(self.dir.join(name)) {
-            Ok(text) => Ok(Some(Entry::parse(name, &text))),
+            Ok(text) => Ok(Some(Entry::parse(&name.to_string_lossy(), &text))),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(self.error(Step::List, e)),
         }
@@ -147,13 +146,14 @@ impl Binfmt {
     ///
     /// # Errors
     /// [`Step::Remove`]: EACCES or EPERM without privileges, EROFS on a read-only mount.
-    pub fn remove(&self, name: &str) -> Result<bool> {
-        let write =
-            OpenOptions::new().write(true).open(self.dir.join(name)).and_then(|mut f| f.write_all(b"-1"));
+    pub fn remove(&self, name: impl AsRef<OsStr>) -> Result<bool> {
+        let name = name.as_ref();
+        let path = self.dir.join(name);
+        let write = OpenOptions::new().write(true).open(path).and_then(|mut f| f.write_all(b"-1"));
         match write {
             Ok(()) => Ok(true),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
-            Err(e) => Err(Error::new(Step::Remove, name, e)),
+            Err(e) => Err(Error::new(Step::Remove, name.to_string_lossy(), e)),
         }
     }
 

@@ -4,11 +4,13 @@
 //! in there and is right. It only reads, and never leaves the directory: names are single path components.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read, Seek};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Component, Path, PathBuf};
 
+use nix::errno::Errno;
 use sha2::{Digest, Sha256};
 
 use crate::arch::{ARCHES, PREFIX, own};
@@ -23,6 +25,9 @@ const CHUNK: usize = 64 * 1024;
 
 /// SUMS files are some 3 KB long; a longer one than this is not one.
 const SUMS_MAX: u64 = 1 << 20;
+
+/// How many links may follow each other: as the kernel's own limit, far more than anybody needs.
+const LINKS_MAX: usize = 40;
 
 /// A SHA-256 digest.
 pub type Sum = [u8; 32];
@@ -78,9 +83,12 @@ impl Store {
         match store.open_file(SUMS) {
             Ok((file, _)) => {
                 let mut text = String::new();
-                file.take(SUMS_MAX)
+                file.take(SUMS_MAX + 1)
                     .read_to_string(&mut text)
                     .map_err(|e| Error::new(Step::Open, path.as_str(), e))?;
+                if text.len() as u64 > SUMS_MAX {
+                    return Err(Error::new(Step::Check, path, format!("it is longer than {SUMS_MAX} bytes")));
+                }
                 store.sums =
                     Some(parse_sums(&text).map_err(|why| Error::new(Step::Check, path.as_str(), why))?);
             }
@@ -112,9 +120,7 @@ impl Store {
     pub fn missing(&self) -> impl Iterator<Item = Error> + '_ {
         let listed = self.sums.iter().flat_map(BTreeMap::keys);
         let is_missing = |name: &&String| name.starts_with(PREFIX) && self.names.binary_search(name).is_err();
-        listed
-            .filter(is_missing)
-            .map(|name| Error::new(Step::Open, self.path_of(name), nix::errno::Errno::ENOENT))
+        listed.filter(is_missing).map(|name| Error::new(Step::Open, self.path_of(name), Errno::ENOENT))
     }
 
     /// The path of a file as users and the kernel see it.
@@ -131,15 +137,41 @@ impl Store {
     }
 
     fn open_file(&self, name: &str) -> std::io::Result<(File, Metadata)> {
-        // Without O_NONBLOCK, a FIFO of that name would hold us up for ever.
-        let file =
-            OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(self.opened.join(name))?;
-        let metadata = file.metadata()?;
-        if metadata.is_file() {
-            Ok((file, metadata))
-        } else {
-            Err(std::io::Error::other("it is not a regular file"))
+        let no_file = || std::io::Error::other("it is not a regular file");
+        let mut path = self.opened.join(name);
+        // Looked at before it is opened: to open a device may do something already.
+        let mut metadata = path.symlink_metadata()?;
+        if metadata.is_symlink() {
+            if self.sums.is_some() || name == SUMS {
+                path = self.opened.join(self.linked_inside(name)?);
+            }
+            metadata = path.metadata()?;
         }
+        if !metadata.is_file() {
+            return Err(no_file());
+        }
+        // Without O_NONBLOCK, a FIFO that has taken its place since would hold us up for ever.
+        let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+        let metadata = file.metadata()?;
+        if metadata.is_file() { Ok((file, metadata)) } else { Err(no_file()) }
+    }
+
+    /// The name of the file that the link `name` leads to. A directory that says what is in it (SHA256SUMS) speaks of its own
+    /// files; links that lead out of it are for those that say nothing (a host's /usr/bin).
+    fn linked_inside(&self, name: &str) -> std::io::Result<OsString> {
+        let mut name = OsString::from(name);
+        for _ in 0..LINKS_MAX {
+            let Ok(target) = std::fs::read_link(self.opened.join(&name)) else { return Ok(name) };
+            let mut parts = target.components();
+            match (parts.next(), parts.next()) {
+                (Some(Component::Normal(file)), None) => name = file.to_owned(),
+                _ => {
+                    let why = format!("it is a link to {}, outside of its directory", target.display());
+                    return Err(std::io::Error::other(why));
+                }
+            }
+        }
+        Err(Errno::ELOOP.into())
     }
 
     /// Opens a binary and checks all that can be known without running it; its digest last.
@@ -151,6 +183,11 @@ impl Store {
         let unreadable = |e: std::io::Error| Error::new(Step::Open, path.as_str(), e);
         let unfit = |why: String| Error::new(Step::Check, path.as_str(), why);
         let (mut file, metadata) = self.open_file(name).map_err(unreadable)?;
+        if metadata.mode() & (libc::S_ISUID | libc::S_ISGID) != 0 {
+            let why =
+                "it is set-uid or set-gid: whoever executes a foreign program would get its owner's rights";
+            return Err(unfit(why.to_owned()).hint("no emulator needs that bit: chmod ug-s takes it away"));
+        }
         let mut head = [0; HEAD_LEN];
         let found = fill(&mut file, &mut head).map_err(unreadable)?;
         let exe = Executable::read(&head[..found], metadata.len()).map_err(|flaw| {
@@ -220,7 +257,10 @@ pub fn digest(file: &mut File) -> std::io::Result<Sum> {
 }
 
 /// The lines of `sha256sum`: 64 hexadecimal digits, a space, a space or `*`, a name.
-fn parse_sums(text: &str) -> std::result::Result<BTreeMap<String, Sum>, String> {
+///
+/// # Errors
+/// In words, which line makes no sense.
+pub fn parse_sums(text: &str) -> std::result::Result<BTreeMap<String, Sum>, String> {
     let mut sums = BTreeMap::new();
     for (number, line) in (1..).zip(text.lines().map(|l| l.trim_end_matches('\r'))) {
         if line.is_empty() {
@@ -244,6 +284,10 @@ fn parse_sums(text: &str) -> std::result::Result<BTreeMap<String, Sum>, String> 
 }
 
 fn unhex(digits: &str) -> Option<Sum> {
+    // A sign is no digit, though Rust's numbers may have one.
+    if !digits.bytes().all(|d| d.is_ascii_hexdigit()) {
+        return None;
+    }
     let mut sum = [0; 32];
     for (byte, pair) in sum.iter_mut().zip(digits.as_bytes().chunks(2)) {
         *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
@@ -341,9 +385,13 @@ mod tests {
             ["qemu-arm", "qemu-mips"]
         );
         assert_eq!(of(&format!("{sum}  ./qemu-arm\n")).unwrap(), ["qemu-arm"]);
-        for bad in
-            [format!("{sum}  ../qemu-arm"), format!("{sum}  /bin/sh"), format!("{sum} qemu"), "x".repeat(70)]
-        {
+        for bad in [
+            sum.replace("e3", "+3") + "  a",
+            format!("{sum}  ../qemu-arm"),
+            format!("{sum}  /bin/sh"),
+            format!("{sum} qemu"),
+            "x".repeat(70),
+        ] {
             assert!(of(&bad).is_err(), "{bad}");
         }
         let other = sum.replace('e', "f");

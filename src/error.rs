@@ -3,6 +3,7 @@
 //! One variant per failing step: the same errno means different things at different steps, so the hint belongs to the pair.
 //! Messages are lower case, without a full stop, the errno's name last; the hint stands on a line of its own.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use nix::errno::Errno;
@@ -134,6 +135,20 @@ const fn usual_hint(step: Step, errno: Errno) -> Option<&'static str> {
     })
 }
 
+/// The text as it may be shown: handlers and files may be called anything, and what a terminal takes for a command, or a
+/// reader for another line, is shown as Rust would write it.
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
+    // Besides control characters, those that turn the direction of writing: what is read would not be what stands there.
+    let is_misleading =
+        |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if !text.contains(is_misleading) {
+        return Cow::Borrowed(text);
+    }
+    let shown = |c: char| if is_misleading(c) { c.escape_default().to_string() } else { c.to_string() };
+    Cow::Owned(text.chars().map(shown).collect())
+}
+
 impl From<Errno> for Why {
     fn from(errno: Errno) -> Self {
         Self::Errno(errno)
@@ -164,7 +179,7 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Errno(errno) => write!(f, "{} ({errno:?})", errno.desc()),
-            Self::Found(text) => f.write_str(text),
+            Self::Found(text) => f.write_str(&printable(text)),
         }
     }
 }
@@ -186,14 +201,14 @@ impl fmt::Display for Error {
             Step::Write => "write",
             Step::Execute => "execute",
         };
-        self.finish(f, &format!("cannot {doing} {}: ", self.on))
+        self.finish(f, &format!("cannot {doing} {}: ", printable(&self.on)))
     }
 }
 
 impl Error {
     fn finish(&self, f: &mut fmt::Formatter<'_>, head: &str) -> fmt::Result {
         write!(f, "{head}{}", self.why)?;
-        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, "\n  hint: {hint}"))
+        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, "\n  hint: {}", printable(hint)))
     }
 }
 

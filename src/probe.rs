@@ -282,10 +282,10 @@ fn settle(
 /// What the kernel has loaded into a child that stands at its first instruction.
 fn loaded(pid: Pid, program: &File) -> By {
     let Ok(exe) = File::open(format!("/proc/{pid}/exe")) else { return By::Unknown };
-    if identity(&exe).is_some_and(|id| Some(id) == identity(program)) {
-        By::Kernel
-    } else {
-        By::Interpreter(exe)
+    match (identity(&exe), identity(program)) {
+        (Some(loaded), Some(ours)) if loaded == ours => By::Kernel,
+        (Some(_), Some(_)) => By::Interpreter(exe),
+        _ => By::Unknown,
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::anchor::Keeper;
 use crate::arch::{ARCHES, PREFIX};
-use crate::error::{Error, Exit};
+use crate::error::{Error, Exit, printable};
 use crate::plan::is_qemu;
 use crate::probe::By;
 use crate::rule::{Entry, Match};
@@ -37,7 +37,7 @@ pub fn render(report: &Report, json: bool) -> Rendered {
     let unwell = report.is_unwell.then_some(Exit::Failed);
     let exit = report.errors.iter().map(Error::exit).chain(unwell).max().unwrap_or(Exit::Done);
     let stdout = if json { as_json(report, exit) } else { report.outcomes.iter().map(text).collect() };
-    let notes = report.notes.iter().map(|n| format!("qus: note: {n}\n"));
+    let notes = report.notes.iter().map(|n| format!("qus: note: {}\n", printable(n)));
     let stderr = notes.chain(report.errors.iter().map(|e| format!("qus: {e}\n"))).collect();
     Rendered { stdout, stderr, exit }
 }
@@ -130,9 +130,10 @@ fn indented(text: &str) -> String {
 /// Columns as wide as what stands in them, the last one without trailing spaces.
 fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let mut out = String::new();
+    let rows: Vec<_> = rows.iter().map(|row| row.each_ref().map(|cell| printable(cell))).collect();
     let width = |i: usize| rows.iter().map(|r| r[i].chars().count()).max().unwrap_or(0);
     let widths: Vec<_> = (0..N).map(width).collect();
-    for row in rows {
+    for row in &rows {
         let line: String = row.iter().zip(&widths).map(|(cell, w)| format!("{cell:w$}  ")).collect();
         out.push_str(line.trim_end());
         out.push('\n');

@@ -11,6 +11,9 @@ use crate::elf::Pattern;
 /// `MAX_REGISTER_LENGTH` in fs/binfmt_misc.c: longer lines are refused.
 pub const LINE_MAX: usize = 1920;
 
+/// `BINPRM_BUF_SIZE` in include/uapi/linux/binfmts.h: what the kernel has of a file when it compares.
+pub const HEAD_MAX: usize = 256;
+
 /// `NAME_MAX`: a handler's name is a file's name.
 pub const NAME_MAX: usize = 255;
 
@@ -85,6 +88,8 @@ pub enum Unsayable {
     BadInterpreter,
     /// The name is empty, too long, has a `/` or a newline in it, or is one of the kernel's own.
     BadName,
+    /// There is nothing to compare, or more than the kernel looks at.
+    BadMatch,
     /// Every delimiter occurs in the name or in the path.
     NoDelimiter,
     /// It is of a kind that this version doesn't know.
@@ -99,6 +104,12 @@ impl fmt::Display for Unsayable {
             }
             Self::BadInterpreter => {
                 f.write_str("a path with a newline in it, or an empty one, can't be registered")
+            }
+            Self::BadMatch => {
+                write!(
+                    f,
+                    "a magic has 1 byte at least and ends within the first {HEAD_MAX}; an extension has no slash"
+                )
             }
             Self::BadName => f.write_str("that can't be the name of a handler"),
             Self::Unknown => f.write_str("this version doesn't know that kind of handler"),
@@ -124,7 +135,18 @@ impl Rule {
         if forbidden(&self.interpreter) {
             return Err(Unsayable::BadInterpreter);
         }
-        let taken = |d: u8| self.name.bytes().chain(self.interpreter.bytes()).any(|b| b == d);
+        let extension = match &self.matches {
+            Match::Magic { offset, magic, mask } => {
+                let is_good =
+                    !magic.is_empty() && mask.len() == magic.len() && offset + magic.len() <= HEAD_MAX;
+                if is_good { "" } else { return Err(Unsayable::BadMatch) }
+            }
+            Match::Extension(dot) if forbidden(dot) || dot.contains('/') => return Err(Unsayable::BadMatch),
+            Match::Extension(dot) => dot,
+            Match::Unknown => return Err(Unsayable::Unknown),
+        };
+        let texts = [self.name.as_str(), &self.interpreter, extension];
+        let taken = |d: u8| texts.iter().any(|text| text.as_bytes().contains(&d));
         let d = char::from(*DELIMITERS.iter().find(|d| !taken(**d)).ok_or(Unsayable::NoDelimiter)?);
         let files = match &self.matches {
             Match::Magic { offset, magic, mask } => {
@@ -261,7 +283,9 @@ impl Entry {
 fn unhex(digits: &str) -> Option<Vec<u8>> {
     let pair = |p: &[u8]| u8::from_str_radix(std::str::from_utf8(p).ok()?, 16).ok();
     let digits = digits.as_bytes();
-    digits.len().is_multiple_of(2).then(|| digits.chunks(2).map(pair).collect())?
+    // A sign is no digit, though Rust's numbers may have one.
+    let are_pairs = digits.len().is_multiple_of(2) && digits.iter().all(u8::is_ascii_hexdigit);
+    are_pairs.then(|| digits.chunks(2).map(pair).collect())?
 }
 
 #[cfg(test)]

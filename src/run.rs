@@ -15,6 +15,7 @@ mod verify;
 mod version;
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -128,7 +129,9 @@ impl Style {
     /// The directory of the QEMU binaries.
     #[must_use]
     pub fn dir(&self) -> &Path {
-        let usual = || if Path::new(IMAGE_DIR).is_dir() { IMAGE_DIR } else { HOST_DIR };
+        // One that is there and can't be looked at is not passed over: to open it says why.
+        let is_missing = || std::fs::metadata(IMAGE_DIR).is_err_and(|e| e.kind() == ErrorKind::NotFound);
+        let usual = || if is_missing() { HOST_DIR } else { IMAGE_DIR };
         self.dir.as_deref().unwrap_or_else(|| Path::new(usual()))
     }
 }

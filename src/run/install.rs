@@ -173,7 +173,7 @@ fn prove(
     let _lock = binfmt.lock()?;
     let there = binfmt.names()?;
     for job in jobs.iter_mut().filter(|j| j.is_registered()) {
-        if !there.contains(&job.rule.name) {
+        if !there.iter().any(|name| *name == *job.rule.name) {
             let name = job.rule.name.as_str();
             job.fail_on(Err(Error::new(Step::Register, name, "somebody has removed it meanwhile")), report);
         }

@@ -1,5 +1,8 @@
 //! Removing handlers: only those called `qemu-*`, only those asked for.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+
 use nix::errno::Errno;
 
 use super::{Done, Line, Outcome, Remove, Report, State, Wanted};
@@ -20,11 +23,9 @@ pub(super) fn remove(request: &Remove, report: &mut Report) -> Done {
     let _lock = binfmt.lock()?;
     let mut lines = Vec::new();
     for name in names(&request.wanted, binfmt)? {
-        let state = match if request.dry_run {
-            binfmt.entry(&name).map(|e| e.is_some())
-        } else {
-            binfmt.remove(&name)
-        } {
+        let done =
+            if request.dry_run { binfmt.entry(&name).map(|e| e.is_some()) } else { binfmt.remove(&name) };
+        let state = match done {
             Ok(true) => State::Removed,
             Ok(false) => State::Absent,
             Err(error) => {
@@ -32,21 +33,25 @@ pub(super) fn remove(request: &Remove, report: &mut Report) -> Done {
                 State::Failed
             }
         };
-        lines.push(Line::new(name.strip_prefix(PREFIX).unwrap_or(&name), state));
+        let name = name.to_string_lossy();
+        let short = name.strip_prefix(PREFIX).filter(|n| !n.is_empty());
+        lines.push(Line::new(short.unwrap_or(&name), state));
     }
+    lines.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(Outcome::Targets { lines, keeper: None, dry_run: request.dry_run })
 }
 
 /// The handlers that are meant: all that are called `qemu-*`, or those of the targets, with what an interrupted run of ours
 /// may have left beside them.
-fn names(wanted: &Wanted, binfmt: &Binfmt) -> Result<Vec<String>> {
-    let there = binfmt.entries()?.into_iter().map(|e| e.name).filter(|n| n.starts_with(PREFIX));
+fn names(wanted: &Wanted, binfmt: &Binfmt) -> Result<Vec<OsString>> {
+    // Whatever bytes may follow the prefix.
+    let there = binfmt.names()?.into_iter().filter(|n| n.as_bytes().starts_with(PREFIX.as_bytes()));
     if *wanted == Wanted::All {
         return Ok(there.collect());
     }
-    let mut names: Vec<_> = wanted.rows().map(|a| a.entry()).collect();
-    let leftovers: Vec<_> =
-        there.filter(|n| names.iter().any(|m| *n == super::style::trial_name(m))).collect();
-    names.extend(leftovers);
+    let mut names: Vec<_> = wanted.rows().map(|a| OsString::from(a.entry())).collect();
+    let trials: Vec<_> =
+        wanted.rows().map(|a| OsString::from(super::style::trial_name(&a.entry()))).collect();
+    names.extend(there.filter(|n| trials.contains(n)));
     Ok(names)
 }

@@ -249,13 +249,19 @@ fn judge(fault: &Fault, stays: bool, expected: &Expected, seen: &Seen) -> Vec<St
             states.iter().filter(|(_, s)| s.entries.get(name) == is).map(|(word, _)| *word).collect();
         let now = now.first().copied().unwrap_or("neither of both");
         let is_explained = seen.err.contains(&format!("qus: cannot remove {name}: "));
-        if is != was && is != shall && !is_explained && !(is_aborted && now == "not taken back") {
+        if is != was && is != shall && !is_explained && !is_aborted {
             wrong.push(format!("{name} is {now}: {is:?}"));
         }
         if seen.exit == 0 && is != shall && !stays {
             wrong.push(format!("exit code 0, and {name} is {now}"));
         }
         let Some(target) = name.strip_prefix("qemu-").filter(|t| !t.ends_with(".new")) else { continue };
+        if is_aborted && before.runs.contains(target) == after.runs.contains(target) {
+            if seen.runs.contains(target) != before.runs.contains(target) {
+                wrong.push(format!("{target} programs ran before and would run after, and don't now"));
+            }
+            continue;
+        }
         let runs = seen.runs.contains(target);
         if !states.iter().any(|(_, s)| s.entries.get(name) == is && s.runs.contains(target) == runs) {
             wrong.push(format!("{name} is {now}, and its programs run: {runs}"));
@@ -288,7 +294,13 @@ fn judge(fault: &Fault, stays: bool, expected: &Expected, seen: &Seen) -> Vec<St
         }
     } else {
         let errno = format!("({})", fault.errno);
-        let explained = seen.err.lines().any(|l| l.starts_with("qus: cannot ") && l.contains(&errno));
+        let words = match fault.errno {
+            "ENOENT" => "there is no ",
+            "ENOMEM" => "out of memory",
+            _ => &errno,
+        };
+        let says = |l: &str| l.starts_with("qus: cannot ") && (l.contains(&errno) || l.contains(words));
+        let explained = seen.err.lines().any(says);
         // Before main, Rust's own runtime speaks.
         let by_runtime = seen.exit == 134 && seen.err.contains("alternative stack");
         if !explained && !is_aborted && !by_runtime {

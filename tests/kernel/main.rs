@@ -7,8 +7,10 @@ mod transcript;
 
 mod facts;
 mod faults;
+mod hostile;
 mod killed;
 mod last;
 mod others;
 mod refuse;
 mod register;
+mod rules;

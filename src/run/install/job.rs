@@ -175,7 +175,7 @@ impl Job {
     }
 
     fn clear_trial(&self, ground: &Ground) -> Result<()> {
-        ground.binfmt().remove(&trial_name(&self.rule.name)).map(drop)
+        ground.binfmt().remove(trial_name(&self.rule.name)).map(drop)
     }
 
     /// What a run of a program of this architecture says about our handler. If it went elsewhere, the `entries` tell where.

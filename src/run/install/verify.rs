@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::num::NonZero;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::Builder;
@@ -20,6 +21,8 @@ pub(super) struct Checked {
     identity: Identity,
     len: u64,
     sum: Option<Sum>,
+    /// May everybody write to it?
+    is_open_to_all: bool,
     /// Open until [`Checked::close`]; rows that are run by one emulator share it.
     file: Option<Arc<File>>,
 }
@@ -27,7 +30,13 @@ pub(super) struct Checked {
 impl Checked {
     fn new(emulator: Emulator) -> Self {
         let Emulator { file, sum, metadata } = emulator;
-        Self { identity: identity_of(&metadata), len: metadata.len(), sum, file: Some(Arc::new(file)) }
+        Self {
+            identity: identity_of(&metadata),
+            len: metadata.len(),
+            sum,
+            is_open_to_all: metadata.mode() & libc::S_IWOTH != 0,
+            file: Some(Arc::new(file)),
+        }
     }
 
     pub(super) const fn is_verified(&self) -> bool {
@@ -62,6 +71,10 @@ pub(super) fn verify(jobs: &mut [Job], ground: &Ground, style: &Style, report: &
     });
     for (at, job) in jobs.iter_mut().enumerate() {
         let result = checked.as_ref().map_err(Clone::clone).and_then(|all| all[at].clone());
+        if result.as_ref().is_ok_and(|emulator| emulator.is_open_to_all) {
+            let path = &job.rule.interpreter;
+            report.note(format!("everybody may write to {path}: who does decides what the handler runs"));
+        }
         let emulator = result.map(|emulator| job.emulator = Some(emulator));
         job.fail_on(emulator, report);
     }

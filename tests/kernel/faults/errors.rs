@@ -129,13 +129,19 @@ pub(crate) fn faults(trace: &str, thorough: bool) -> Vec<Fault> {
                 (_, 0) => &errors[..errors.len().min(1)],
                 _ => &errors[errors.len().saturating_sub(1).min(1)..errors.len().min(2)],
             };
-            for errno in tried {
+            for errno in tried.iter().filter(|errno| is_plausible(errno, rest)) {
                 let shown = rest.chars().take(90).collect();
                 faults.push(Fault { call: (*call).to_owned(), nth: *nth, errno, shown });
             }
         }
     }
     faults
+}
+
+/// "There is no such file" is a strange answer about a handler that is there: the run would have to believe it.
+fn is_plausible(errno: &str, rest: &str) -> bool {
+    let is_handler = rest.contains("/anchor/qemu-") || rest.contains("/mnt/qemu-") || rest.contains("\"-1\"");
+    errno != "ENOENT" || !is_handler
 }
 
 /// What a call can answer; none where it never fails. A new call wants a place in the table.
