@@ -114,6 +114,8 @@ struct Running {
     program: File,
     started: Instant,
     by: Option<By>,
+    /// Why it could not execute its program, if that is so.
+    refused: Option<Errno>,
     /// Why it could not be let go, if that is so.
     stuck: Option<Errno>,
 }
@@ -126,7 +128,8 @@ struct Challenge {
 }
 
 impl Challenge {
-    /// An `argv[0]` whose answer can't be mistaken for an errno, nor for the answer of a program that saw its path.
+    /// An `argv[0]` whose answer can't be mistaken for an errno (of [`honours_set_uid`]), nor for the answer of a program that saw
+    /// its path.
     fn new() -> Self {
         let euid = geteuid().as_raw().to_le_bytes()[0];
         let argv0 = [200u8, 201, 202]
@@ -226,8 +229,8 @@ fn start(index: usize, arch: &Arch, challenge: &Challenge) -> Result<Running, Er
     let raw = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or(Errno::EIO as i32));
     let program = sys::program_in_memory(program(arch)).map_err(raw)?;
     let started = Instant::now();
-    let pid = sys::spawn_traced(&program, challenge.argv0)?;
-    Ok(Running { pid, index, program, started, by: None, stuck: None })
+    let (pid, refused) = sys::spawn_traced(&program, challenge.argv0)?;
+    Ok(Running { pid, index, program, started, by: None, refused, stuck: None })
 }
 
 fn settle(
@@ -264,12 +267,11 @@ fn settle(
         WaitStatus::Exited(_, code) => {
             let child = &mut running[at];
             let took = child.started.elapsed();
-            let by = child.by.take();
-            if code == challenge.answer(challenge.argv0) || code == challenge.answer(b'/') {
-                let argv0 = code == challenge.answer(challenge.argv0);
-                Verdict::Ran { by: by.unwrap_or(By::Unknown), argv0, took }
-            } else if by.is_none() {
-                Verdict::Refused(Errno::from_raw(code))
+            let argv0 = code == challenge.answer(challenge.argv0);
+            if let Some(errno) = child.refused {
+                Verdict::Refused(errno)
+            } else if argv0 || code == challenge.answer(b'/') {
+                Verdict::Ran { by: child.by.take().unwrap_or(By::Unknown), argv0, took }
             } else {
                 Verdict::Exited(code)
             }

@@ -3,19 +3,20 @@
 
 use std::ffi::{CStr, CString};
 use std::fs::{File, Permissions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, clone, unshare};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Gid, Pid, Uid, getegid, geteuid};
+use nix::unistd::{ForkResult, Gid, Pid, Uid, getegid, geteuid, pipe2};
 
 /// Seconds that a probe may take before the kernel ends it. QEMU starts in some 10 ms; emulated twice on a busy board, in 2 s.
 pub const PROBE_SECONDS: libc::c_uint = 20;
@@ -51,30 +52,39 @@ pub fn program_in_memory(bytes: &[u8]) -> std::io::Result<File> {
 /// Bytes of stack for a child that makes a few system calls.
 const CHILD_STACK: usize = 16 * 1024;
 
-/// Starts `program` with that `argv[0]`, no further arguments and no environment, traced by us. We stand still until the child
-/// has executed it or has ended, as with vfork(2): a copy of our memory would cost more than all that it does.
+/// Starts `program` with that `argv[0]`, no further arguments and no environment, traced by us; the child, and why it could not
+/// execute that, if so. We stand still until it has done one or the other, as with vfork(2): a copy of our memory would cost
+/// more than all that it does.
 ///
 /// Where tracing works, the child stops with SIGTRAP once its new program is in place and must be detached from. Where it
-/// does not (under qemu-user), the child just goes on. A child that could not execute exits with the errno as its status.
-/// SIGALRM ends it after [`PROBE_SECONDS`].
+/// does not (under qemu-user), the child just goes on. SIGALRM ends it after [`PROBE_SECONDS`].
 ///
 /// # Errors
-/// The kernel's answer to clone: EAGAIN, ENOMEM.
-pub fn spawn_traced(program: &File, argv0: u8) -> Result<Pid, Errno> {
+/// The kernel's answer to clone and pipe2: EAGAIN, ENOMEM, EMFILE.
+pub fn spawn_traced(program: &File, argv0: u8) -> Result<(Pid, Option<Errno>), Errno> {
     let path = CString::new(format!("/proc/self/fd/{}", program.as_raw_fd())).map_err(|_| Errno::EINVAL)?;
+    // Closed by execve. It is no matter of memory that we share: qemu-user makes a fork of what follows.
+    let (answer, refusal) = pipe2(OFlag::O_CLOEXEC)?;
     let child = || {
         // SAFETY: the call has no pointers. A refusal is visible to the parent: there will be no stop.
         unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) };
-        let errno = execute(&path, argv0);
-        // SAFETY: it doesn't return, and runs no code of ours.
-        unsafe { libc::_exit(errno) }
+        let errno = execute(&path, argv0).to_ne_bytes();
+        // SAFETY: `errno` lives during the calls. The second doesn't return, and neither runs code of ours.
+        unsafe {
+            libc::write(refusal.as_raw_fd(), errno.as_ptr().cast(), errno.len());
+            libc::_exit(1)
+        }
     };
     let mut stack = [0; CHILD_STACK];
     let flags = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK;
     // SAFETY: this thread waits until the child has left our memory (CLONE_VFORK), so the stack and all that `child` refers to
     // outlive its use of them. The child only makes system calls on memory that was prepared before: nothing is allocated, no
     // lock is taken, no destructor runs, and it leaves by execve or _exit. The one thing of ours that it changes is errno.
-    unsafe { clone(Box::new(child), &mut stack, flags, Some(libc::SIGCHLD)) }
+    let pid = unsafe { clone(Box::new(child), &mut stack, flags, Some(libc::SIGCHLD)) }?;
+    drop(refusal);
+    let mut errno = [0; size_of::<i32>()];
+    let refused = File::from(answer).read_exact(&mut errno).is_ok();
+    Ok((pid, refused.then(|| Errno::from_raw(i32::from_ne_bytes(errno)))))
 }
 
 /// Does something while neither we nor what we start is given huge pages: a short-lived QEMU uses a few kilobytes of the buffer

@@ -195,6 +195,8 @@ fn an_entrypoint_of_another_host_registers_nothing_that_the_real_host_runs_itsel
         assert!(!output.status.success(), "{asked}: {output:?}");
     }
     s.step("ls /mnt");
+    // Its own emulators must be emulated, too, and the one who does that finds them by their path only.
+    s.step("arm64-qus -s -- -p arm");
     s.compare("other-host");
 }
 

@@ -54,6 +54,7 @@ const ERRORS: &[(&[&str], &[&str])] = &[
     (&["umount2"], &["EPERM", "EBUSY", "EINVAL", "ENOMEM"]),
     (&["unshare"], &["EPERM", "ENOSPC", "ENOMEM", "EINVAL"]),
     (&["open_tree"], &["ENOSYS", "EPERM", "EINVAL", "EMFILE", "ENOMEM"]),
+    (&["pipe2"], &["EMFILE", "ENFILE", "ENOMEM"]),
     (&["memfd_create"], &["EMFILE", "EACCES", "EINVAL", "ENOMEM", "ENFILE"]),
     (&["fork", "clone", "clone3", "vfork"], &["EAGAIN", "ENOMEM"]),
     (&["execve"], &["ENOMEM", "EACCES", "EAGAIN", "EIO", "EPERM", "ENOENT", "ETXTBSY", "ELOOP"]),
