@@ -190,12 +190,10 @@ impl Executable {
         let mut interpreter = None;
         let mut loads = 0;
         for i in 0..count {
-            let at = usize::try_from(phoff + i * size).map_err(|_| Flaw::NotExecutable)?;
-            let (offset, filesz) = if r.wide {
-                (r.word(at + 8)?, r.word(at + 32)?)
-            } else {
-                (r.word(at + 4)?, r.word(at + 16)?)
-            };
+            // Sparse files may be longer than what a host can address.
+            let at = usize::try_from(phoff.saturating_add(i * size)).map_err(|_| Flaw::NotExecutable)?;
+            let [offset, filesz] = if r.wide { [8, 32] } else { [4, 16] };
+            let (offset, filesz) = (r.word(at.saturating_add(offset))?, r.word(at.saturating_add(filesz))?);
             let end = offset.saturating_add(filesz);
             match r.int(at)? {
                 PT_LOAD if end > len => return Err(Flaw::Truncated { expected: end, found: len }),

@@ -12,6 +12,14 @@ rust_is_new_enough() {
 	[ "$(printf '%s\n' "$(rust_wanted)" "$found" | sort -V | head -n 1)" = "$(rust_wanted)" ]
 }
 
+# need_rust – the machine's own cargo if it is new enough, else Debian's.
+need_rust() {
+	need cc:gcc /usr/include/stdio.h:libc6-dev
+	command -v cargo >/dev/null && command -v rustc >/dev/null && rust_is_new_enough rustc && return
+	need_debian_rust
+	export PATH="/usr/bin:$PATH"
+}
+
 # need_debian_rust – install /usr/bin/cargo, /usr/bin/rustc and the standard library's source, new enough for the crate.
 # Bookworm and trixie have a current compiler beside their own old one, for web browsers; sid has one only. It comes
 # with security updates: what is installed, or offered by lists of long ago, may be older than what there is.

@@ -10,6 +10,7 @@ mod faults;
 mod hostile;
 mod killed;
 mod last;
+mod load;
 mod others;
 mod refuse;
 mod register;

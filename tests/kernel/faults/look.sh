@@ -57,8 +57,10 @@ staying() {
 	rm -f /tmp/meanwhile
 	"$@" >/tmp/out 2>/tmp/err &
 	tracer=$!
-	until grep -q ^kept /tmp/out || ! kill -0 $tracer 2>/dev/null; do sleep 0.01; done
-	if grep -q ^kept /tmp/out; then
+	# One that could not say it, because nobody reads, stays all the same.
+	tries=0
+	until grep -q ^kept /tmp/out || ! kill -0 $tracer 2>/dev/null || [ $((tries += 1)) -gt 300 ]; do sleep 0.01; done
+	if kill -0 $tracer 2>/dev/null; then
 		runs >/tmp/meanwhile
 		pkill -TERM -P $tracer
 	fi

@@ -1,0 +1,32 @@
+//! The kernel's text of a handler: whatever it says is read, and what can be said in a line again is read back as the same.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use qus::rule::{Entry, Match, Rule};
+
+fuzz_target!(|data: &[u8]| {
+    let entry = Entry::parse("qemu-arm", data);
+    let _ = entry.takes(&data[..data.len().min(256)]);
+    let rule = entry.rule();
+    if let Ok(line) = rule.line() {
+        assert!(line.len() <= qus::rule::LINE_MAX && !line.contains('\n'));
+        let delimiter = line.chars().next().unwrap();
+        // The kernel splits it there: at no other place may the delimiter stand.
+        assert_eq!(line.matches(delimiter).count(), 7, "{line}");
+        let again = Entry::parse(&rule.name, shown(&rule).as_bytes());
+        assert_eq!(again.rule(), Rule { flags: rule.flags.as_reported(), ..rule });
+    }
+});
+
+/// What the kernel would show of it (fs/binfmt_misc.c, entry_status).
+fn shown(rule: &Rule) -> String {
+    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let files = match &rule.matches {
+        Match::Magic { offset, magic, mask } => {
+            format!("offset {offset}\nmagic {}\nmask {}\n", hex(magic), hex(mask))
+        }
+        Match::Extension(dot) => format!("extension .{dot}\n"),
+        Match::Unknown => String::new(),
+    };
+    format!("enabled\ninterpreter {}\nflags: {}\n{files}", rule.interpreter, rule.flags.as_reported())
+}
