@@ -2,6 +2,7 @@
 
 mod binfmt;
 mod conf;
+mod export;
 mod multiarch;
 mod verbs;
 
@@ -10,7 +11,7 @@ use std::path::PathBuf;
 
 use crate::arch;
 use crate::error::{Error, Result};
-use crate::run::{Command, Wanted};
+use crate::run::{Command, Remove, Wanted};
 
 /// What the command line and the environment ask for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct Asked {
     pub commands: Vec<Command>,
     /// Answer as JSON.
     pub json: bool,
+    /// Answer with the exit code, and with errors.
+    pub quiet: bool,
 }
 
 /// Looks up a variable of the environment.
@@ -73,9 +76,44 @@ impl Targets {
         Ok(())
     }
 
-    fn wanted(self) -> Wanted {
-        if self.all || self.named.is_empty() { Wanted::All } else { Wanted::These(self.named) }
+    /// Was nothing said?
+    const fn is_empty(&self) -> bool {
+        !self.all && self.named.is_empty()
     }
+
+    /// Is everything meant, because that was said, or because nothing was?
+    const fn is_everything(&self) -> bool {
+        self.all || self.named.is_empty()
+    }
+
+    fn wanted(self) -> Wanted {
+        if self.is_everything() { Wanted::All } else { Wanted::These(self.named) }
+    }
+
+    /// The targets that are left when those of `--except` are taken out.
+    fn without(self, except: &Self) -> Wanted {
+        if except.is_empty() {
+            return self.wanted();
+        }
+        let is_left = |t: &&'static str| !except.all && !except.named.contains(t);
+        Wanted::These(match self.is_everything() {
+            true => arch::targets().filter(is_left).collect(),
+            false => self.named.into_iter().filter(is_left).collect(),
+        })
+    }
+}
+
+/// What is to be removed. Where all is meant but some, that is said apart: handlers that we have no row for are all, too.
+fn removal(targets: Targets, except: Targets, dry_run: bool) -> Remove {
+    match targets.is_everything() {
+        true if !except.all => Remove { except: except.named, dry_run, ..Remove::of(Wanted::All) },
+        _ => Remove { dry_run, ..Remove::of(targets.without(&except)) },
+    }
+}
+
+/// Asks for a text.
+fn say(text: &'static str) -> Asked {
+    Asked { commands: vec![Command::Say(text)], ..Asked::default() }
 }
 
 fn unknown_target(name: &str) -> Error {

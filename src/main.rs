@@ -15,12 +15,13 @@ fn main() -> ExitCode {
         Err(error) => return say(&report::misuse(&error)),
     };
     let report = run::run(&asked.commands);
-    let exit = say(&report::render(&report, asked.json));
+    let render = |report: &_| report::render(report, asked.json, asked.quiet);
+    let exit = say(&render(&report));
     match report.stay {
-        Some(stay) if exit == ExitCode::SUCCESS => say(&report::render(&stay.stay(), asked.json)),
+        Some(stay) if exit == ExitCode::SUCCESS => say(&render(&stay.stay())),
         Some(stay) => {
             // Nobody could be told that it stays, so nobody would end it. stdout has failed already.
-            say(&Rendered { stdout: String::new(), ..report::render(&stay.leave(), asked.json) });
+            say(&Rendered { stdout: String::new(), ..render(&stay.leave()) });
             exit
         }
         None => exit,

@@ -17,23 +17,33 @@ pub enum Action {
     Replace(Entry),
 }
 
+/// What may give way to a handler that is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Insistence {
+    /// Handlers of other makers.
+    pub force: bool,
+    /// The same handler.
+    pub replace: bool,
+}
+
 /// Decides about `rule`, where the `entries` are registered, and the kernel runs such programs itself (`native`).
 ///
-/// With `force`, handlers of other makers are overridden (not removed: the one that was registered last is used).
+/// With `force`, handlers of other makers are overridden (not removed: the one that was registered last is used), and one of
+/// ours that does more than was asked for is replaced; with `replace`, every one of ours is.
 #[must_use]
-pub fn action(rule: &Rule, entries: &[Entry], native: bool, force: bool) -> Action {
+pub fn action(rule: &Rule, entries: &[Entry], native: bool, how: Insistence) -> Action {
     if native {
         return Action::LeaveToKernel;
     }
     let competitor = entries
         .iter()
         .find(|e| e.enabled && e.name != rule.name && overlap(&e.matches, &rule.matches) && !is_qemu(e));
-    if let Some(other) = competitor.filter(|_| !force) {
+    if let Some(other) = competitor.filter(|_| !how.force) {
         return Action::LeaveTo(other.name.clone());
     }
     match entries.iter().find(|e| e.name == rule.name) {
         None => Action::Register,
-        Some(e) if e.is(rule) || (!force && does_more(e, rule)) => Action::Keep,
+        Some(e) if !how.replace && (e.is(rule) || (!how.force && does_more(e, rule))) => Action::Keep,
         Some(e) => Action::Replace(e.clone()),
     }
 }
@@ -73,6 +83,10 @@ mod tests {
     use super::*;
     use crate::arch::{ARCHES, named};
 
+    const PLAIN: Insistence = Insistence { force: false, replace: false };
+    const FORCE: Insistence = Insistence { force: true, replace: false };
+    const REPLACE: Insistence = Insistence { force: false, replace: true };
+
     fn rule(name: &str, interpreter: &str) -> Rule {
         let arch = named(name).next().unwrap();
         Rule {
@@ -96,22 +110,26 @@ mod tests {
     #[test]
     fn what_runs_natively_is_never_registered() {
         let r = rule("x86_64", "/q/qemu-x86_64-static");
-        assert_eq!(action(&r, &[], true, true), Action::LeaveToKernel);
-        assert_eq!(action(&r, &[entry(&r)], true, false), Action::LeaveToKernel);
+        assert_eq!(action(&r, &[], true, FORCE), Action::LeaveToKernel);
+        assert_eq!(action(&r, &[entry(&r)], true, PLAIN), Action::LeaveToKernel);
     }
 
     #[test]
     fn the_same_handler_is_kept_and_another_of_its_name_replaced() {
         let r = rule("arm", "/q/qemu-arm-static");
-        assert_eq!(action(&r, &[], false, false), Action::Register);
-        assert_eq!(action(&r, &[entry(&r)], false, false), Action::Keep);
+        assert_eq!(action(&r, &[], false, PLAIN), Action::Register);
+        assert_eq!(action(&r, &[entry(&r)], false, PLAIN), Action::Keep);
         let stale = entry(&rule("arm", "/usr/bin/qemu-arm"));
-        assert_eq!(action(&r, std::slice::from_ref(&stale), false, false), Action::Replace(stale));
+        assert_eq!(action(&r, std::slice::from_ref(&stale), false, PLAIN), Action::Replace(stale));
         let by_path = Rule { flags: Flags::default(), ..rule("arm", "/usr/bin/qemu-arm") };
-        assert_eq!(action(&by_path, &[entry(&r)], false, false), Action::Keep);
-        assert_eq!(action(&by_path, &[entry(&r)], false, true), Action::Replace(entry(&r)));
+        assert_eq!(action(&by_path, &[entry(&r)], false, PLAIN), Action::Keep);
+        assert_eq!(action(&by_path, &[entry(&r)], false, FORCE), Action::Replace(entry(&r)));
+        assert_eq!(action(&by_path, &[entry(&r)], false, REPLACE), Action::Replace(entry(&r)));
+        assert_eq!(action(&r, &[entry(&r)], false, FORCE), Action::Keep);
+        assert_eq!(action(&r, &[entry(&r)], false, REPLACE), Action::Replace(entry(&r)));
+        assert_eq!(action(&r, &[entry(&r)], true, REPLACE), Action::LeaveToKernel);
         let disabled = Entry { enabled: false, ..entry(&r) };
-        assert_eq!(action(&r, std::slice::from_ref(&disabled), false, false), Action::Replace(disabled));
+        assert_eq!(action(&r, std::slice::from_ref(&disabled), false, PLAIN), Action::Replace(disabled));
     }
 
     #[test]
@@ -120,17 +138,21 @@ mod tests {
         let rosetta =
             Entry { name: "rosetta".to_owned(), interpreter: "/mnt/rosetta".to_owned(), ..entry(&r) };
         assert_eq!(
-            action(&r, std::slice::from_ref(&rosetta), false, false),
+            action(&r, std::slice::from_ref(&rosetta), false, PLAIN),
             Action::LeaveTo("rosetta".to_owned())
         );
-        assert_eq!(action(&r, std::slice::from_ref(&rosetta), false, true), Action::Register);
-        assert_eq!(action(&rule("arm", "/q"), &[rosetta], false, false), Action::Register);
+        assert_eq!(action(&r, std::slice::from_ref(&rosetta), false, FORCE), Action::Register);
+        assert_eq!(
+            action(&r, std::slice::from_ref(&rosetta), false, REPLACE),
+            Action::LeaveTo("rosetta".to_owned())
+        );
+        assert_eq!(action(&rule("arm", "/q"), &[rosetta], false, PLAIN), Action::Register);
         let distribution = Entry {
             name: "qemu-x86".to_owned(),
             interpreter: "/usr/bin/qemu-x86_64".to_owned(),
             ..entry(&r)
         };
-        assert_eq!(action(&r, &[distribution], false, false), Action::Register);
+        assert_eq!(action(&r, &[distribution], false, PLAIN), Action::Register);
     }
 
     #[test]

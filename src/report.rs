@@ -11,7 +11,7 @@ use crate::error::{Error, Exit, printable};
 use crate::plan::is_qemu;
 use crate::probe::By;
 use crate::rule::{Entry, Match};
-use crate::run::{Answer, Finding, Grade, Line, Outcome, REVISION, Report, State, VERSION};
+use crate::run::{Answer, Apart, Finding, Grade, Line, Outcome, REVISION, Report, State, VERSION};
 use json::Json;
 
 /// What is to be written where, and the exit code.
@@ -31,13 +31,17 @@ pub fn misuse(error: &Error) -> Rendered {
     Rendered { stdout: String::new(), stderr: format!("qus: {error}\n"), exit: error.exit() }
 }
 
-/// Everything that a run has to say.
+/// Everything that a run has to say, or with `quiet` what went wrong; a document that is asked for is printed all the same.
 #[must_use]
-pub fn render(report: &Report, json: bool) -> Rendered {
+pub fn render(report: &Report, json: bool, quiet: bool) -> Rendered {
     let unwell = report.is_unwell.then_some(Exit::Failed);
     let exit = report.errors.iter().map(Error::exit).chain(unwell).max().unwrap_or(Exit::Done);
-    let stdout = if json { as_json(report, exit) } else { report.outcomes.iter().map(text).collect() };
-    let notes = report.notes.iter().map(|n| format!("qus: note: {}\n", printable(n)));
+    let stdout = match (json, quiet) {
+        (true, _) => as_json(report, exit),
+        (false, true) => String::new(),
+        (false, false) => report.outcomes.iter().map(text).collect(),
+    };
+    let notes = report.notes.iter().filter(|_| !quiet).map(|n| format!("qus: note: {}\n", printable(n)));
     let stderr = notes.chain(report.errors.iter().map(|e| format!("qus: {e}\n"))).collect();
     Rendered { stdout, stderr, exit }
 }
@@ -78,6 +82,14 @@ fn text(outcome: &Outcome) -> String {
             .map(|(path, text)| match text {
                 None => format!("wrote {}\n", path.display()),
                 Some(text) => format!("would write {}:\n{}", path.display(), indented(text)),
+            })
+            .collect(),
+        Outcome::Printed { files, apart } => files
+            .iter()
+            .map(|(name, text)| match apart {
+                Apart::Not => text.clone(),
+                Apart::ByName => format!("# {name}\n{text}"),
+                Apart::AsDocuments => format!("---\n{text}"),
             })
             .collect(),
     }
@@ -282,9 +294,16 @@ fn as_json(report: &Report, exit: Exit) -> String {
                 fields.push(("supported", Json::list(supported.iter().map(|p| Json::text(*p)))));
                 fields.push(("emulators", Json::list(emulators.iter().map(Json::text))));
             }
-            Outcome::Targets { lines, keeper, dry_run } => {
+            Outcome::Targets { .. } if fields.iter().any(|(key, _)| *key == "targets") => {}
+            Outcome::Targets { dry_run, .. } => {
+                // What was removed and what was registered by one command line stands in one list.
+                let all = report.outcomes.iter().filter_map(|o| match o {
+                    Outcome::Targets { lines, keeper, .. } => Some((lines, keeper)),
+                    _ => None,
+                });
+                let keeper = all.clone().find_map(|(_, keeper)| *keeper);
                 fields.push(("dry_run", Json::Bool(*dry_run)));
-                fields.push(("targets", Json::list(lines.iter().map(target))));
+                fields.push(("targets", Json::list(all.flat_map(|(lines, _)| lines).map(target))));
                 let keeper = keeper.map(|k| match k {
                     Keeper::Host => "host",
                     Keeper::Anchor => "anchor",
@@ -336,13 +355,12 @@ fn as_json(report: &Report, exit: Exit) -> String {
                 ));
             }
             Outcome::Files { files } => {
-                let file = |(path, text): &(std::path::PathBuf, Option<String>)| {
-                    Json::Object(vec![
-                        ("path", Json::text(path.display().to_string())),
-                        ("content", Json::or_null(text.clone())),
-                    ])
-                };
-                fields.push(("files", Json::list(files.iter().map(file))));
+                let files = files.iter().map(|(path, text)| file(path.display().to_string(), text.clone()));
+                fields.push(("files", Json::list(files)));
+            }
+            Outcome::Printed { files, .. } => {
+                let files = files.iter().map(|(name, text)| file(name.clone(), Some(text.clone())));
+                fields.push(("files", Json::list(files)));
             }
         }
     }
@@ -360,6 +378,10 @@ fn as_json(report: &Report, exit: Exit) -> String {
 
 fn microseconds(took: Duration) -> Json {
     Json::Number(u64::try_from(took.as_micros()).unwrap_or(u64::MAX))
+}
+
+fn file(path: String, content: Option<String>) -> Json {
+    Json::Object(vec![("path", Json::Text(path)), ("content", Json::or_null(content))])
 }
 
 fn handler(e: &Entry) -> Json {

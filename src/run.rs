@@ -3,8 +3,10 @@
 //! This room says what a run is; the steps are told in `run/`, a file each.
 
 mod alone;
+mod deploy;
 mod doctor;
 mod export;
+mod files;
 mod hold;
 mod install;
 mod look;
@@ -48,8 +50,10 @@ pub enum Command {
     Install(Install),
     /// Remove handlers.
     Remove(Remove),
-    /// Write configuration files that register at boot.
+    /// Write files of handlers for the host's own tools, which register at boot.
     Export(Export),
+    /// Write files that have qus run: at boot, in a cluster, before a service.
+    Deploy(Deploy),
     /// Check the binaries, and register nothing.
     Verify(Style),
     /// Tell our version, and that of the binaries.
@@ -136,9 +140,10 @@ impl Style {
     }
 }
 
-/// Where the binaries are in our image, and on a host.
+/// Where the binaries are in our image.
 const IMAGE_DIR: &str = "/qus/bin";
-const HOST_DIR: &str = "/usr/bin";
+/// Where a host's package has them.
+pub const HOST_DIR: &str = "/usr/bin";
 
 /// Register handlers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,6 +158,8 @@ pub struct Install {
     pub prove: bool,
     /// Override handlers of other makers.
     pub force: bool,
+    /// Register anew what would be kept.
+    pub replace: bool,
     /// In a user namespace: go on where handlers of the host will be missed.
     pub shadow_host: bool,
     /// Stay and keep them alive; `Some(true)`: remove them at the end.
@@ -171,6 +178,7 @@ impl Install {
             dry_run: false,
             prove: true,
             force: false,
+            replace: false,
             shadow_host: false,
             hold: None,
             mount: None,
@@ -183,22 +191,32 @@ impl Install {
 pub struct Remove {
     /// Of which targets; all: every handler named `qemu-*`.
     pub wanted: Wanted,
+    /// Of all, these are kept.
+    pub except: Vec<&'static str>,
     /// Only say what would be done.
     pub dry_run: bool,
     /// Where to mount binfmt_misc, if not where it is mounted usually.
     pub mount: Option<PathBuf>,
 }
 
-/// The format of a configuration file.
+impl Remove {
+    /// Remove these, now.
+    #[must_use]
+    pub const fn of(wanted: Wanted) -> Self {
+        Self { wanted, except: Vec::new(), dry_run: false, mount: None }
+    }
+}
+
+/// Whose file describes the handlers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// binfmt.d(5), read by systemd-binfmt.
-    Systemd,
+    BinfmtD,
     /// The templates of binfmt-support's update-binfmts(8).
-    Debian,
+    UpdateBinfmts,
 }
 
-/// Write configuration files.
+/// Write files of handlers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Export {
     /// For which targets.
@@ -207,10 +225,53 @@ pub struct Export {
     pub style: Style,
     /// In which format.
     pub format: Format,
-    /// Where to.
-    pub to: PathBuf,
+    /// Into which directory; `None`: to stdout.
+    pub to: Option<PathBuf>,
     /// For which host (as `uname -m` or `HOST_ARCH` calls it); `None`: for this one.
     pub host: Option<String>,
+    /// Only say what would be written.
+    pub dry_run: bool,
+}
+
+/// What has qus run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runner {
+    /// A unit of systemd, by an engine.
+    Systemd(Engine),
+    /// A unit of systemd, that needs no engine.
+    SystemdHost,
+    /// A service of `OpenRC`, that needs no engine.
+    OpenRc,
+    /// A `DaemonSet`.
+    Kubernetes,
+    /// A service of compose.
+    Compose,
+}
+
+/// What runs the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// Docker, which has a service of its own.
+    Docker,
+    /// Podman, which has none.
+    Podman,
+}
+
+/// Write files that have qus run. The texts in it must have been checked for characters that have a meaning in such files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deploy {
+    /// By what.
+    pub by: Runner,
+    /// For which targets, in this order.
+    pub wanted: Wanted,
+    /// Which image.
+    pub image: String,
+    /// Where qus is on that host.
+    pub program: String,
+    /// Where the QEMU binaries are on that host.
+    pub dir: String,
+    /// Into which directory; `None`: to stdout.
+    pub to: Option<PathBuf>,
     /// Only say what would be written.
     pub dry_run: bool,
 }
@@ -274,6 +335,24 @@ pub enum Outcome {
         /// Their paths, with what is in each where nothing was written.
         files: Vec<(PathBuf, Option<String>)>,
     },
+    /// These files are the answer.
+    Printed {
+        /// Their names, and what is in each.
+        files: Vec<(String, String)>,
+        /// How they are told apart.
+        apart: Apart,
+    },
+}
+
+/// How several files are told apart where they are printed as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Apart {
+    /// Not at all: together they are such a file, too.
+    Not,
+    /// By their names, in a comment.
+    ByName,
+    /// As documents of YAML.
+    AsDocuments,
 }
 
 /// A program of one architecture ran.
@@ -373,6 +452,7 @@ pub fn run(commands: &[Command]) -> Report {
             Command::Install(request) => install::install(request, &mut report),
             Command::Remove(request) => remove::remove(request, &mut report),
             Command::Export(request) => export::export(request, &mut report),
+            Command::Deploy(request) => Ok(deploy::deploy(request, &mut report)),
             Command::Doctor => doctor::doctor(&mut report),
             Command::Verify(style) => verify::verify(style, &mut report),
             Command::Version(style) => version::version(style, &mut report),

@@ -6,14 +6,16 @@
 mod transcript;
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
 
 use qus::cli::{Asked, parse};
 use qus::error::Error;
 use qus::report::misuse;
-use qus::run::{Command, Export, Format, Install, Remove, Style, Wanted};
+use qus::run::{Command, Deploy, Engine, Export, Format, Install, Remove, Runner, Style, Wanted};
 use transcript::Transcript;
 
 /// Parses a line as a shell would split it, with variables before it: `NAME=value qus -s -- -p`. `''` is an empty word.
@@ -66,14 +68,8 @@ fn the_documented_uses_mean_what_they_say() {
         })
     );
     assert_eq!(command("qus -- aarch64"), install(|i| i.wanted = these(&["aarch64"])));
-    assert_eq!(
-        command("qus -- -r"),
-        Command::Remove(Remove { wanted: Wanted::All, dry_run: false, mount: None })
-    );
-    assert_eq!(
-        command("qus -- -r arm"),
-        Command::Remove(Remove { wanted: these(&["arm"]), dry_run: false, mount: None })
-    );
+    assert_eq!(command("qus -- -r"), Command::Remove(Remove::of(Wanted::All)));
+    assert_eq!(command("qus -- -r arm"), Command::Remove(Remove::of(these(&["arm"]))));
     assert_eq!(command("qus -l"), Command::List);
     assert_eq!(asked("qus -l -- -t").unwrap().commands, [Command::List, install(|i| i.dry_run = true)]);
     assert!(matches!(command("qus -h"), Command::Say(text) if text.starts_with("qus: make this")));
@@ -134,10 +130,11 @@ fn every_option_has_its_meaning() {
     assert_eq!(command("qus -s -- -F -x"), install(|i| i.style.suffix = "-x".into()));
     assert_eq!(command("qus -- --no-prove"), install(|i| i.prove = false));
     assert_eq!(command("qus -- --force"), install(|i| i.force = true));
-    assert_eq!(
-        command("qus -- -r -t"),
-        Command::Remove(Remove { wanted: Wanted::All, dry_run: true, mount: None })
-    );
+    assert_eq!(command("qus -- --replace"), install(|i| i.replace = true));
+    assert_eq!(command("qus -- --dry-run"), install(|i| i.dry_run = true));
+    assert_eq!(command("qus -- arm s390x --except arm"), install(|i| i.wanted = these(&["s390x"])));
+    assert!(asked("qus -- --quiet").unwrap().quiet && asked("qus check --quiet arm").unwrap().quiet);
+    assert_eq!(command("qus -- -r -t"), Command::Remove(Remove { dry_run: true, ..Remove::of(Wanted::All) }));
     for (option, value) in [
         ("--preserve-argv0", true),
         ("--preserve-argv0 yes", true),
@@ -181,8 +178,8 @@ fn every_variable_has_its_meaning_and_options_come_first() {
         Command::Export(Export {
             wanted: Wanted::All,
             style,
-            format: Format::Systemd,
-            to: PathBuf::from("/d"),
+            format: Format::BinfmtD,
+            to: Some(PathBuf::from("/d")),
             host: host.map(str::to_owned),
             dry_run: false,
         })
@@ -227,6 +224,10 @@ fn the_verbs_are_the_first_dialect_in_other_words() {
         ("install --credentials yes arm", "-s -- -p -c arm"),
         ("install --preserve-argv0 no arm", "-s -- -p --preserve-argv0 no arm"),
         ("install --dry-run --force --no-prove", "-s -- -p -t --force --no-prove"),
+        ("install --replace --quiet --except arm", "-s -- -p --replace --quiet --except arm"),
+        ("hold --clean --dry-run arm", "-s -- -p --hold --clean -t arm"),
+        ("remove --except arm,386 --quiet", "-- -r --except arm --except i386 --quiet"),
+        ("remove --except arm arm s390x", "-- -r s390x"),
         ("remove", "-- -r"),
         ("remove --dry-run arm", "-- -r -t arm"),
         ("list", "-l"),
@@ -243,6 +244,85 @@ fn the_verbs_are_the_first_dialect_in_other_words() {
     };
     assert_eq!(left.len(), qus::arch::targets().count() - 3);
     assert!(!left.iter().any(|t| ["arm", "i386", "s390x"].contains(t)));
+    // Handlers that no row is for are among all.
+    let kept = Remove { except: vec!["arm"], ..Remove::of(Wanted::All) };
+    assert_eq!(command("qus remove --except arm"), Command::Remove(kept));
+}
+
+#[test]
+fn the_formats_of_export_mean_files_of_handlers_or_files_that_run_qus() {
+    let handlers = |format, change: &dyn Fn(&mut Export)| {
+        let style = Style { dir: Some("/usr/bin".into()), ..Style::default() };
+        let (to, host) = (None, None);
+        let mut export = Export { wanted: Wanted::All, style, format, to, host, dry_run: false };
+        change(&mut export);
+        Command::Export(export)
+    };
+    assert_eq!(command("qus export binfmt.d"), handlers(Format::BinfmtD, &|_| {}));
+    assert_eq!(command("QEMU_BIN_DIR=/q qus export binfmt.d"), command("qus export binfmt.d --path /q"));
+    assert_eq!(
+        command(
+            "qus export update-binfmts --credentials yes --host s390x -e /d --dry-run --except arm arm sh4"
+        ),
+        handlers(Format::UpdateBinfmts, &|e| {
+            e.style.credentials = true;
+            e.host = Some("s390x".into());
+            (e.to, e.dry_run, e.wanted) = (Some("/d".into()), true, these(&["sh4"]));
+        })
+    );
+    let deploy = |by, change: &dyn Fn(&mut Deploy)| {
+        let mut deploy = Deploy::new(by);
+        change(&mut deploy);
+        Command::Deploy(deploy)
+    };
+    assert_eq!(command("qus export systemd"), deploy(Runner::Systemd(Engine::Docker), &|_| {}));
+    assert_eq!(command("qus export systemd --engine docker"), command("qus export systemd"));
+    assert_eq!(
+        command("qus export systemd --engine podman --image localhost:5000/a/b:c@sha256:d arm s390x"),
+        deploy(Runner::Systemd(Engine::Podman), &|d| {
+            (d.image, d.wanted) = ("localhost:5000/a/b:c@sha256:d".into(), these(&["arm", "s390x"]));
+        })
+    );
+    assert_eq!(
+        command("qus export systemd --engine none --path /q --program /p"),
+        deploy(Runner::SystemdHost, &|d| (d.dir, d.program) = ("/q".into(), "/p".into()))
+    );
+    assert_eq!(command("qus export openrc --path /q"), deploy(Runner::OpenRc, &|d| d.dir = "/q".into()));
+    assert_eq!(
+        command("qus export kubernetes arm --dir /d"),
+        deploy(Runner::Kubernetes, &|d| (d.wanted, d.to) = (these(&["arm"]), Some("/d".into())))
+    );
+    assert_eq!(command("qus export compose"), deploy(Runner::Compose, &|_| {}));
+    assert!(asked("qus export compose --json").unwrap().json);
+}
+
+#[test]
+fn what_a_format_of_export_has_no_place_for_is_refused() {
+    refused(
+        "export-refused",
+        &[
+            "qus export",
+            "qus export arm",
+            "qus export kubernetes",
+            "qus export binfmt.d arm --image x",
+            "qus export systemd --path /q",
+            "qus export systemd --engine none --image x",
+            "qus export systemd --engine lxc",
+            "qus export openrc --engine docker",
+            "qus export compose --credentials yes",
+            "qus export compose --image",
+            "qus export compose --image a;b",
+            "qus export compose --image -v",
+            "qus export compose --image ''",
+            "qus export openrc --path lib",
+            "qus export systemd --engine none --program /a\"b",
+            "qus export binfmt.d --dry-run",
+            "qus export compose --quiet",
+            "qus export compose --except arm arm",
+            "qus export compose armx",
+            "qus export compose --frob",
+        ],
+    );
 }
 
 /// What is refused, without being run.
@@ -319,6 +399,11 @@ fn unknown_options_are_refused() {
             "qus install --frob",
             "qus list --dry-run",
             "qus list arm",
+            "qus list --quiet",
+            "qus run --json x",
+            "qus check --force arm",
+            "qus help frob",
+            "qus help install remove",
             "qus frob",
         ],
     );
@@ -446,11 +531,105 @@ fn an_export_to_nowhere_is_an_error_and_a_test_run_writes_nothing() {
 }
 
 #[test]
+fn files_that_run_qus_are_those_of_manifests_with_what_is_asked_for() {
+    for (name, line) in [
+        ("export-systemd-unit", "qus export systemd --engine podman --image localhost/qus:d11.1 aarch64 arm"),
+        ("export-systemd-host", "qus export systemd --engine none --path /opt/q --program /opt/qus arm -e ."),
+        ("export-openrc", "qus export openrc --path /opt/q aarch64 arm -e ."),
+        ("export-kubernetes", "qus export kubernetes --image localhost/qus:d11.1 riscv64"),
+        ("export-kubernetes-dir", "qus export kubernetes riscv64 s390x -e ."),
+        ("export-compose", "qus export compose --image localhost/qus:d11.1 riscv64"),
+        ("export-compose-all", "qus export compose"),
+        ("export-compose-alone", "qus export compose hppa alpha"),
+        ("export-dry", "qus export compose --except arm arm hppa -e /nowhere --dry-run"),
+        ("export-quiet", "qus export openrc -e /nowhere --quiet"),
+    ] {
+        exported(name, line);
+    }
+}
+
+#[test]
+fn files_of_handlers_can_be_printed() {
+    exported("export-binfmt.d", "qus export binfmt.d --host x86_64 --path /opt/q aarch64 x86_64 microblaze");
+    exported(
+        "export-update-binfmts",
+        "qus export update-binfmts --host x86_64 --suffix -x --preserve-argv0 no arm s390x",
+    );
+    exported("export-json", "qus export update-binfmts --host x86_64 arm --json");
+}
+
+#[test]
+fn a_script_is_written_as_one_that_can_be_executed() {
+    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("script-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    for (format, file, bits) in [("openrc", "qus", 0o100), ("systemd", "qus.service", 0)] {
+        assert!(qus().args(["export", format, "-e"]).arg(&dir).output().unwrap().status.success());
+        assert_eq!(dir.join(file).metadata().unwrap().mode() & 0o100, bits, "{file}");
+    }
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+/// What `qus LINE` prints.
+fn said(line: &str) -> String {
+    let output = qus().args(line.split(' ')).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "qus {line}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn every_help_fits_a_screen_and_is_what_the_documents_say() {
+    const VERBS: [&str; 10] =
+        ["install", "hold", "remove", "list", "status", "check", "doctor", "verify", "run", "export"];
+    let mut section = String::new();
+    for line in
+        ["--help", "-- --help"].map(str::to_owned).into_iter().chain(VERBS.map(|v| format!("{v} --help")))
+    {
+        let text = said(&line);
+        let (rows, columns) = (text.lines().count(), text.lines().map(|l| l.chars().count()).max());
+        assert!(rows <= 24 && columns <= Some(80), "qus {line} has {rows} lines of up to {columns:?}");
+        write!(section, "\n```console\n$ docker run --rm aptman/qus {line}\n{text}```\n").unwrap();
+    }
+    for verb in VERBS {
+        let text = said(&format!("help {verb}"));
+        assert_eq!(text, said(&format!("{verb} -h")), "help {verb}");
+        assert!(text.starts_with(&format!("Usage: qus {verb}")) && text.contains("\nExamples:\n"), "{verb}");
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/usage.md");
+    let document = std::fs::read_to_string(&path).unwrap();
+    let begin = document
+        .find("\n```console\n$ docker run --rm aptman/qus --help\n")
+        .expect("the help texts in docs/usage.md");
+    let end = document[begin..].find("\n## ").map_or(document.len(), |at| begin + at);
+    let whole = format!("{}{section}{}", &document[..begin], &document[end..]);
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&path, whole).unwrap();
+    } else {
+        assert!(whole == document, "BLESS=1 cargo test mends it:\n{}", transcript::diff(&path, &whole));
+    }
+}
+
+#[test]
+fn quiet_leaves_errors_only_and_a_document_that_is_asked_for() {
+    let mut transcript = Transcript::default();
+    for line in [
+        "verify --path /nowhere",
+        "verify --path /nowhere --quiet",
+        "verify --path /nowhere --quiet --json",
+        "-s -- -t -Q /usr/share --quiet -d -e . arm",
+        "export update-binfmts -e . --dry-run --quiet --host arm arm sh4",
+        "export update-binfmts -e . --dry-run --quiet --json --host arm arm sh4",
+    ] {
+        transcript.add(&format!("qus {line}"), &qus().args(line.split(' ')).output().unwrap());
+    }
+    transcript.compare("cli/quiet");
+}
+
+#[test]
 fn the_dialect_of_tonistiigi_binfmt_ends_with_the_status() {
     let status = || Command::Status { mount: None };
     let commands = |line: &str| asked(line).unwrap().commands;
     let install = |wanted: Wanted| Command::Install(Install::new(wanted, Style::default()));
-    let remove = |wanted: Wanted| Command::Remove(Remove { wanted, dry_run: false, mount: None });
+    let remove = |wanted: Wanted| Command::Remove(Remove::of(wanted));
     assert_eq!(commands("qus --install all"), [install(Wanted::All), status()]);
     assert_eq!(commands("qus -install=linux/arm64,arm"), [install(these(&["aarch64", "arm"])), status()]);
     assert_eq!(
@@ -465,7 +644,7 @@ fn the_dialect_of_tonistiigi_binfmt_ends_with_the_status() {
 #[test]
 fn the_dialect_of_multiarch_qemu_user_static_takes_yes_and_no() {
     let persistent = |on| Style { persistent: on, ..Style::default() };
-    let reset = || Command::Remove(Remove { wanted: Wanted::All, dry_run: false, mount: None });
+    let reset = || Command::Remove(Remove::of(Wanted::All));
     let commands = |line: &str| asked(line).unwrap().commands;
     let install = |style| Command::Install(Install::new(Wanted::All, style));
     assert_eq!(commands("qus --reset -p yes"), [reset(), install(persistent(true))]);
@@ -482,7 +661,7 @@ fn the_dialect_of_multiarch_qemu_user_static_takes_yes_and_no() {
     );
     let files = commands("qus --systemd aarch64 --exportdir /e -p yes");
     assert!(
-        matches!(&files[..], [Command::Export(e)] if e.wanted == these(&["aarch64"]) && e.to == Path::new("/e"))
+        matches!(&files[..], [Command::Export(e)] if e.wanted == these(&["aarch64"]) && e.to.as_deref() == Some(Path::new("/e")))
     );
     assert!(asked("qus --reset -p maybe").is_err());
 }

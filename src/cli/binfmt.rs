@@ -33,18 +33,14 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Asked> {
             Long("uninstall") => uninstall = Some(value(&mut parser)?),
             Long("mount") => mount = Some(PathBuf::from(value(&mut parser)?)),
             Long("version") => {
-                return Ok(Asked { commands: vec![Command::Version(style(env)?)], json: false });
+                return Ok(Asked { commands: vec![Command::Version(style(env)?)], ..Asked::default() });
             }
             other => return Err(misuse(&other.unexpected()).hint("qus --help shows the dialects")),
         }
     }
     let mut commands = Vec::new();
     if let Some(list) = uninstall {
-        commands.push(Command::Remove(Remove {
-            wanted: to_remove(&list)?,
-            dry_run: false,
-            mount: mount.clone(),
-        }));
+        commands.push(Command::Remove(Remove { mount: mount.clone(), ..Remove::of(to_remove(&list)?) }));
     }
     if let Some(list) = install {
         let mut targets = Targets::default();
@@ -56,7 +52,7 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Asked> {
         }));
     }
     commands.push(Command::Status { mount });
-    Ok(Asked { commands, json: true })
+    Ok(Asked { commands, json: true, quiet: false })
 }
 
 /// Their variables; without them the style of `install`.

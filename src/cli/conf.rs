@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use lexopt::Arg::{Long, Short, Value};
 
-use super::{Asked, Env, HELP, HELP_CONF, Targets, directory, misuse, text, value, yes_or_no};
+use super::{Asked, Env, HELP, HELP_CONF, Targets, directory, misuse, removal, text, value, yes_or_no};
 use crate::emulators::STATIC;
 use crate::error::{Error, Result};
-use crate::run::{Command, Export, Format, Install, Remove, Style};
+use crate::run::{Command, Export, Format, Install, Style};
 
 /// Where systemd-binfmt and update-binfmts look.
 pub(super) const SYSTEMD_DIR: &str = "/etc/binfmt.d";
@@ -25,6 +25,8 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Asked> {
         asked.commands.push(Command::Shell(args[at + 1..].to_vec()));
         return Ok(asked);
     }
+    // Help and version are said at once, in the form that is asked for behind them, too.
+    asked.json = own.iter().any(|a| doubled(a) == "--json");
     let mut parser = lexopt::Parser::from_args(own.iter().map(|a| doubled(a)));
     while let Some(arg) = parser.next().map_err(|e| misuse(&e))? {
         match arg {
@@ -37,7 +39,7 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Asked> {
             }
             Short('l') | Long("list") => list = true,
             Short('s') | Long("static") => suffix = Some(STATIC),
-            Long("json") => asked.json = true,
+            Long("json") => {}
             Value(word) => {
                 return Err(misplaced(Error::usage(format!("unknown command: {}", text(word)?)), args));
             }
@@ -49,7 +51,7 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Asked> {
     }
     // `-l` alone only lists; everything else without `--` is the same as with an empty ARGS, as in the original.
     if !list || suffix.is_some() || rest.is_some() {
-        let command = conf(rest.unwrap_or_default(), suffix, env, &mut asked.json)?;
+        let command = conf(rest.unwrap_or_default(), suffix, env, &mut asked)?;
         // Help is help, whatever stands before it.
         if matches!(command, Command::Say(_)) {
             asked.commands.clear();
@@ -88,15 +90,15 @@ fn misplaced(error: Error, args: &[OsString]) -> Error {
 }
 
 /// ARGS, and the variables that stand for them.
-fn conf(args: &[OsString], suffix: Option<&str>, env: Env<'_>, json: &mut bool) -> Result<Command> {
+fn conf(args: &[OsString], suffix: Option<&str>, env: Env<'_>, asked: &mut Asked) -> Result<Command> {
     let variable = |name: &str| env(name).map(text).transpose();
     let switch = |name: &str| variable(name).and_then(|v| yes_or_no(name, v.as_deref().unwrap_or("no")));
-    let mut targets = Targets::default();
+    let (mut targets, mut except) = (Targets::default(), Targets::default());
     let mut dir = directory(env);
     let mut suffix = suffix.map(str::to_owned).or(variable("QEMU_SUFFIX")?);
     let (mut persistent, mut credentials) = (switch("QEMU_PERSISTENT")?, switch("QEMU_CREDENTIAL")?);
     let (mut clear, mut dry_run) = (switch("QEMU_CLEAR")?, switch("QEMU_TEST")?);
-    let (mut preserve_argv0, mut prove, mut force) = (None, true, false);
+    let (mut preserve_argv0, mut prove, mut force, mut replace) = (None, true, false, false);
     let (mut shadow_host, mut hold, mut clean) = (false, false, false);
     let (mut format, mut to) = (None, None);
 
@@ -115,9 +117,9 @@ fn conf(args: &[OsString], suffix: Option<&str>, env: Env<'_>, json: &mut bool) 
             Short('p') | Long("persistent") => persistent = true,
             Short('c') | Long("credential") => credentials = true,
             Short('r') | Long("clear") => clear = true,
-            Short('t') | Long("test") => dry_run = true,
-            Short('d') | Long("debian") => format = Some(Format::Debian),
-            Short('s') | Long("systemd") => format = Some(Format::Systemd),
+            Short('t') | Long("test" | "dry-run") => dry_run = true,
+            Short('d') | Long("debian") => format = Some(Format::UpdateBinfmts),
+            Short('s') | Long("systemd") => format = Some(Format::BinfmtD),
             Short('Q') | Long("path") => dir = Some(PathBuf::from(value(&mut parser)?)),
             Short('F') | Long("suffix") => suffix = Some(value(&mut parser)?),
             Short('e') | Long("exportdir") => to = Some(PathBuf::from(value(&mut parser)?)),
@@ -126,11 +128,14 @@ fn conf(args: &[OsString], suffix: Option<&str>, env: Env<'_>, json: &mut bool) 
                 preserve_argv0 = Some(yes.map_or(Ok(true), |v| yes_or_no("--preserve-argv0", &v))?);
             }
             Long("no-prove") => prove = false,
+            Long("except") => except.add(&value(&mut parser)?)?,
             Long("force") => force = true,
+            Long("replace") => replace = true,
             Long("shadow-host") => shadow_host = true,
             Long("hold") => hold = true,
             Long("clean") => clean = true,
-            Long("json") => *json = true,
+            Long("json") => asked.json = true,
+            Long("quiet") => asked.quiet = true,
             Value(word) => targets.add(&text(word)?)?,
             other => {
                 return Err(
@@ -139,8 +144,7 @@ fn conf(args: &[OsString], suffix: Option<&str>, env: Env<'_>, json: &mut bool) 
             }
         }
     }
-    if targets.named.is_empty()
-        && !targets.all
+    if targets.is_empty()
         && let Some(names) = variable("QEMU_TARGETS")?.filter(|n| !n.trim().is_empty())
     {
         targets.add(&names)?;
@@ -149,7 +153,6 @@ fn conf(args: &[OsString], suffix: Option<&str>, env: Env<'_>, json: &mut bool) 
         return Err(Error::usage("--clean says what happens when --hold ends: it needs --hold"));
     }
     let hold = hold.then_some(clean);
-    let wanted = targets.wanted();
     let style = Style {
         dir,
         prefix: String::new(),
@@ -163,28 +166,24 @@ fn conf(args: &[OsString], suffix: Option<&str>, env: Env<'_>, json: &mut bool) 
             Err(Error::usage("-r removes handlers, and -s and -d write files: one of them at a time"))
         }
         Some(format) => {
-            let usual = if format == Format::Systemd { SYSTEMD_DIR } else { DEBIAN_DIR };
+            let usual = if format == Format::BinfmtD { SYSTEMD_DIR } else { DEBIAN_DIR };
             let host = variable("HOST_ARCH")?.filter(|h| !h.is_empty());
-            Ok(Command::Export(Export {
-                wanted,
-                style,
-                format,
-                to: to.unwrap_or_else(|| usual.into()),
-                host,
-                dry_run,
-            }))
+            let to = Some(to.unwrap_or_else(|| usual.into()));
+            let wanted = targets.without(&except);
+            Ok(Command::Export(Export { wanted, style, format, to, host, dry_run }))
         }
         None if to.is_some() => {
             Err(Error::usage("-e says where files go: it needs -s (systemd) or -d (Debian)"))
         }
-        None if clear => Ok(Command::Remove(Remove { wanted, dry_run, mount: None })),
+        None if clear => Ok(Command::Remove(removal(targets, except, dry_run))),
         None => Ok(Command::Install(Install {
             dry_run,
             prove,
             force,
+            replace,
             shadow_host,
             hold,
-            ..Install::new(wanted, style)
+            ..Install::new(targets.without(&except), style)
         })),
     }
 }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use lexopt::Arg::{Long, Short};
 
 use super::conf::{DEBIAN_DIR, SYSTEMD_DIR};
-use super::{Asked, Env, HELP, Targets, misuse, text, value, yes_or_no};
+use super::{Asked, Env, HELP, Targets, misuse, say, text, value, yes_or_no};
 use crate::error::{Error, Result};
 use crate::run::{Command, Export, Format, Install, Remove, Style, Wanted};
 
@@ -32,9 +32,7 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Asked> {
     let mut parser = lexopt::Parser::from_args(args);
     while let Some(arg) = parser.next().map_err(|e| misuse(&e))? {
         match arg {
-            Short('h') | Long("help") => {
-                return Ok(Asked { commands: vec![Command::Say(HELP)], json: false });
-            }
+            Short('h') | Long("help") => return Ok(say(HELP)),
             Long("reset") => reset = true,
             Short('p') | Long("persistent") => style.persistent = yes_or_no("-p", &value(&mut parser)?)?,
             Short('c') | Long("credential") => style.credentials = yes_or_no("-c", &value(&mut parser)?)?,
@@ -44,23 +42,23 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Asked> {
             Short('Q') | Long("qemu-path") => style.dir = Some(PathBuf::from(value(&mut parser)?)),
             Short('F') | Long("qemu-suffix") => style.suffix = value(&mut parser)?,
             Short('e') | Long("exportdir") => to = Some(PathBuf::from(value(&mut parser)?)),
-            Short('d') | Long("debian") => format = Some(Format::Debian),
+            Short('d') | Long("debian") => format = Some(Format::UpdateBinfmts),
             Short('s') | Long("systemd") => {
                 targets.add(&value(&mut parser)?)?;
-                format = Some(Format::Systemd);
+                format = Some(Format::BinfmtD);
             }
             other => return Err(misuse(&other.unexpected()).hint("qus --help shows the dialects")),
         }
     }
     let mut commands = Vec::new();
     if reset {
-        commands.push(Command::Remove(Remove { wanted: Wanted::All, dry_run: false, mount: None }));
+        commands.push(Command::Remove(Remove::of(Wanted::All)));
     }
     let host = env("HOST_ARCH").filter(|h| !h.is_empty()).map(text).transpose()?;
     commands.push(match format {
         Some(format) => {
-            let usual = if format == Format::Systemd { SYSTEMD_DIR } else { DEBIAN_DIR };
-            let to = to.unwrap_or_else(|| usual.into());
+            let usual = if format == Format::BinfmtD { SYSTEMD_DIR } else { DEBIAN_DIR };
+            let to = Some(to.unwrap_or_else(|| usual.into()));
             Command::Export(Export { wanted: targets.wanted(), style, format, to, host, dry_run: false })
         }
         None if to.is_some() => {
@@ -68,5 +66,5 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Asked> {
         }
         None => Command::Install(Install::new(Wanted::All, style)),
     });
-    Ok(Asked { commands, json: false })
+    Ok(Asked { commands, ..Asked::default() })
 }

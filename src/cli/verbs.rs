@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use lexopt::Arg::{Long, Short, Value};
 
-use super::{Asked, Env, HELP, Targets, directory, misuse, text, value, yes_or_no};
+use super::{Asked, Env, HELP, Targets, directory, export, misuse, removal, say, text, value, yes_or_no};
 use crate::error::{Error, Result};
-use crate::run::{Command, Install, Remove, Style, Wanted};
+use crate::run::{Command, Install, Style};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verb {
@@ -20,11 +20,12 @@ enum Verb {
     Doctor,
     Verify,
     Run,
+    Export,
     Help,
     Version,
 }
 
-use Verb::{Check, Doctor, Help, Hold, List, Remove as RemoveVerb, Run, Status, Verify, Version};
+use Verb::{Check, Doctor, Export, Help, Hold, List, Remove as RemoveVerb, Run, Status, Verify, Version};
 
 fn verb(word: &str) -> Option<Verb> {
     Some(match word {
@@ -37,6 +38,7 @@ fn verb(word: &str) -> Option<Verb> {
         "doctor" => Doctor,
         "verify" => Verify,
         "run" => Run,
+        "export" => Export,
         "help" => Help,
         "version" => Version,
         _ => return None,
@@ -48,6 +50,22 @@ pub(super) fn is_verb(word: &str) -> bool {
 }
 
 impl Verb {
+    const fn help(self) -> &'static str {
+        match self {
+            Self::Install => include_str!("help/install.txt"),
+            Hold => include_str!("help/hold.txt"),
+            RemoveVerb => include_str!("help/remove.txt"),
+            List => include_str!("help/list.txt"),
+            Status => include_str!("help/status.txt"),
+            Check => include_str!("help/check.txt"),
+            Doctor => include_str!("help/doctor.txt"),
+            Verify => include_str!("help/verify.txt"),
+            Run => include_str!("help/run.txt"),
+            Export => include_str!("help/export.txt"),
+            Help | Version => HELP,
+        }
+    }
+
     const fn registers(self) -> bool {
         matches!(self, Self::Install | Self::Hold)
     }
@@ -60,28 +78,37 @@ impl Verb {
     const fn takes_targets(self) -> bool {
         matches!(self, Self::Install | Self::Hold | Self::Remove | Self::Check)
     }
+
+    /// Is there an exit code worth having without its text?
+    const fn can_be_quiet(self) -> bool {
+        self.takes_targets() || matches!(self, Self::Doctor | Self::Verify)
+    }
 }
 
 pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Asked> {
     let (first, rest) = args.split_first().map_or((None, args), |(first, rest)| (first.to_str(), rest));
     let (name, verb) = (first.unwrap_or_default(), first.and_then(verb).unwrap_or(Help));
+    if verb == Export {
+        return export::parse(rest, env, verb.help());
+    }
     let mut asked = Asked::default();
     let (mut targets, mut except) = (Targets::default(), Targets::default());
     let dir = directory(env);
     let mut style = Style { dir, ..Style::default() };
-    let (mut dry_run, mut prove, mut force, mut shadow_host, mut clean) = (false, true, false, false, false);
-    let (mut words, mut version) = (Vec::new(), false);
+    let (mut dry_run, mut prove, mut shadow_host, mut clean) = (false, true, false, false);
+    let (mut force, mut replace) = (false, false);
+    let (mut words, mut version, mut topic) = (Vec::new(), false, Help);
 
     let mut parser = lexopt::Parser::from_args(rest);
     while let Some(arg) = parser.next().map_err(|e| misuse(&e))? {
         match arg {
-            Short('h') | Long("help") => {
-                return Ok(Asked { commands: vec![Command::Say(HELP)], json: false });
-            }
+            Short('h') | Long("help") => return Ok(say(verb.help())),
             Long("json") if verb != Run => asked.json = true,
-            Long("dry-run") if matches!(verb, Verb::Install | RemoveVerb) => dry_run = true,
-            Long("except") if verb.registers() => except.add(&value(&mut parser)?)?,
+            Long("quiet") if verb.can_be_quiet() => asked.quiet = true,
+            Long("dry-run") if verb.registers() || verb == RemoveVerb => dry_run = true,
+            Long("except") if verb.takes_targets() => except.add(&value(&mut parser)?)?,
             Long("force") if verb.registers() => force = true,
+            Long("replace") if verb.registers() => replace = true,
             Long("shadow-host") if verb.registers() => shadow_host = true,
             Long("no-prove") if verb.registers() => prove = false,
             Long("clean") if verb == Hold => clean = true,
@@ -102,28 +129,33 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Asked> {
                 words.push(word);
                 words.extend(parser.raw_args().map_err(|e| misuse(&e))?);
             }
+            Value(word) if verb == Help && topic == Help => topic = explained(&text(word)?)?,
             Value(word) if verb.takes_targets() => targets.add(&text(word)?)?,
             Value(word) => return Err(Error::usage(format!("{name} takes no targets: {}", text(word)?))),
-            other => return Err(misuse(&other.unexpected()).hint("qus --help lists what each verb takes")),
+            other => return Err(refused(misuse(&other.unexpected()), name)),
         }
     }
-    if verb == Check && targets.named.is_empty() && !targets.all {
+    if verb == Check && targets.is_empty() {
         return Err(
             Error::usage("which targets?").hint("qus check TARGETS, or qus status to see what runs here")
         );
     }
     let hold = (verb == Hold).then_some(clean);
-    let wanted = without(targets.wanted(), &except.named);
+    if verb == RemoveVerb {
+        asked.commands.push(Command::Remove(removal(targets, except, dry_run)));
+        return Ok(asked);
+    }
+    let wanted = targets.without(&except);
     asked.commands.push(match verb {
         Verb::Install | Hold => Command::Install(Install {
             dry_run,
             prove,
             force,
+            replace,
             shadow_host,
             hold,
             ..Install::new(wanted, style)
         }),
-        RemoveVerb => Command::Remove(Remove { wanted, dry_run, mount: None }),
         List => Command::List,
         Status => Command::Status { mount: None },
         Check => Command::Check { wanted, version },
@@ -134,17 +166,17 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Asked> {
         }
         Run => Command::RunAlone { wanted, style, words },
         Version => Command::Version(style),
-        Help => Command::Say(HELP),
+        Export | Help | RemoveVerb => Command::Say(topic.help()),
     });
     Ok(asked)
 }
 
-/// The targets that are left when those of `--except` are taken out.
-fn without(wanted: Wanted, except: &[&'static str]) -> Wanted {
-    if except.is_empty() {
-        return wanted;
-    }
-    let mut left: Vec<_> = wanted.rows().map(|a| a.target).filter(|t| !except.contains(t)).collect();
-    left.dedup();
-    Wanted::These(left)
+/// The verb in `qus help VERB`.
+fn explained(word: &str) -> Result<Verb> {
+    verb(word).ok_or_else(|| Error::usage(format!("no verb is called {word}")).hint("qus help lists them"))
+}
+
+/// An option that this verb doesn't have.
+pub(super) fn refused(error: Error, verb: &str) -> Error {
+    error.hint(format!("qus {verb} --help lists its options"))
 }

@@ -1,10 +1,8 @@
-//! Writing the files that make a host register handlers when it boots.
+//! Files of handlers, which make the host's own tools register them when it boots.
 
-use std::io::Write;
-use std::path::Path;
-
+use super::files::deliver;
 use super::style::{flags, rule};
-use super::{Done, Export, Format, Outcome, Report, Style, Wanted, rows_of};
+use super::{Apart, Done, Export, Format, Report, Style, Wanted, rows_of};
 use crate::arch::{Arch, host_family, own};
 use crate::emulators::Store;
 use crate::error::{Error, Result, Step};
@@ -23,27 +21,19 @@ pub(super) fn export(request: &Export, report: &mut Report) -> Done {
     for arch in rows.into_iter().filter(|a| a.family != family) {
         let file =
             store.as_ref().and_then(|s| s.find(arch.emulator, &request.style.prefix, &request.style.suffix));
-        let (name, text) = match request.format {
-            Format::Systemd => {
-                (format!("{}.conf", arch.entry()), systemd(arch, &request.style, file.as_deref())?)
+        files.push(match request.format {
+            Format::BinfmtD => {
+                (format!("{}.conf", arch.entry()), binfmt_d(arch, &request.style, file.as_deref())?)
             }
-            Format::Debian => (arch.entry(), debian(arch, &request.style, file.as_deref())),
-        };
-        let path = request.to.join(name);
-        if request.dry_run {
-            files.push((path, Some(text)));
-        } else {
-            match write(&path, &text) {
-                Ok(()) => files.push((path, None)),
-                Err(error) => report.errors.push(error),
-            }
-        }
+            Format::UpdateBinfmts => (arch.entry(), template(arch, &request.style, file.as_deref())),
+        });
     }
-    Ok(Outcome::Files { files })
+    let apart = if request.format == Format::BinfmtD { Apart::Not } else { Apart::ByName };
+    Ok(deliver(files, apart, request.to.as_deref(), request.dry_run, report))
 }
 
 /// A line of binfmt.d(5), which is a line of the kernel's.
-fn systemd(arch: &Arch, style: &Style, file: Option<&str>) -> Result<String> {
+fn binfmt_d(arch: &Arch, style: &Style, file: Option<&str>) -> Result<String> {
     let rule = rule(arch, style, file);
     let line =
         rule.line().map_err(|u| Error::new(Step::Write, format!("{}.conf", rule.name), u.to_string()))?;
@@ -51,7 +41,7 @@ fn systemd(arch: &Arch, style: &Style, file: Option<&str>) -> Result<String> {
 }
 
 /// A template for `update-binfmts --import`.
-fn debian(arch: &Arch, style: &Style, file: Option<&str>) -> String {
+fn template(arch: &Arch, style: &Style, file: Option<&str>) -> String {
     let (rule, flags) = (rule(arch, style, file), flags(style));
     let yes = |on: bool| if on { "yes" } else { "no" };
     let Match::Magic { magic, mask, .. } = &rule.matches else { return String::new() };
@@ -65,19 +55,4 @@ fn debian(arch: &Arch, style: &Style, file: Option<&str>) -> String {
         yes(flags.preserve_argv0),
         yes(flags.fix_binary)
     )
-}
-
-/// Writes a file in one piece: a reader sees the old one or the new one.
-fn write(path: &Path, text: &str) -> Result<()> {
-    let new = path.with_extension("qus-new");
-    let written = std::fs::File::create(&new).and_then(|mut f| {
-        f.write_all(text.as_bytes())?;
-        f.sync_all()?;
-        std::fs::rename(&new, path)
-    });
-    written.map_err(|e| {
-        // The error of the write is the one to report; where there is no half a file, there is none to remove.
-        let _ = std::fs::remove_file(&new);
-        Error::new(Step::Write, path.display().to_string(), e)
-    })
 }

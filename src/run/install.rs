@@ -33,7 +33,7 @@ pub(super) fn install(request: &Install, report: &mut Report) -> Done {
     }
     if jobs.iter().all(Job::is_native) {
         // Nothing to register, so nothing to mount.
-        jobs.iter_mut().for_each(|job| job.plan(&[], request.force));
+        jobs.iter_mut().for_each(|job| job.plan(&[], request));
         lines.extend(jobs.iter().map(|job| job.line(false)));
         return Ok(finished(lines, None, false));
     }
@@ -115,7 +115,7 @@ fn preview(
         Vec::new()
     });
     for job in &mut jobs {
-        job.plan(&entries, request.force);
+        job.plan(&entries, request);
         let sayable =
             job.rule.line().map_err(|u| Error::new(Step::Register, job.rule.name.as_str(), u.to_string()));
         let sayable = sayable.map(drop);
@@ -153,7 +153,7 @@ fn register(jobs: &mut Vec<Job>, ground: &Ground, request: &Install, report: &mu
             own().name
         ));
     }
-    jobs.iter_mut().for_each(|job| job.plan(&entries, request.force));
+    jobs.iter_mut().for_each(|job| job.plan(&entries, request));
     verify(jobs, ground, &request.style, report);
     for job in jobs {
         let done = job.act(ground, &entries, request, report);

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 
 use super::{Done, Line, Outcome, Remove, Report, State, Wanted};
 use crate::anchor::{Ground, Place};
-use crate::arch::PREFIX;
+use crate::arch::{ARCHES, PREFIX};
 use crate::binfmt::Binfmt;
 use crate::error::{Error, Result, Why};
 
@@ -22,7 +22,7 @@ pub(super) fn remove(request: &Remove, report: &mut Report) -> Done {
     let binfmt = ground.binfmt();
     let _lock = binfmt.lock()?;
     let mut lines = Vec::new();
-    for name in names(&request.wanted, binfmt)? {
+    for name in names(request, binfmt)? {
         let done =
             if request.dry_run { binfmt.entry(&name).map(|e| e.is_some()) } else { binfmt.remove(&name) };
         let state = match done {
@@ -43,15 +43,20 @@ pub(super) fn remove(request: &Remove, report: &mut Report) -> Done {
 
 /// The handlers that are meant: all that are called `qemu-*`, or those of the targets, with what an interrupted run of ours
 /// may have left beside them.
-fn names(wanted: &Wanted, binfmt: &Binfmt) -> Result<Vec<OsString>> {
+fn names(request: &Remove, binfmt: &Binfmt) -> Result<Vec<OsString>> {
     // Whatever bytes may follow the prefix.
     let there = binfmt.names()?.into_iter().filter(|n| n.as_bytes().starts_with(PREFIX.as_bytes()));
-    if *wanted == Wanted::All {
-        return Ok(there.collect());
+    let trials_of = |names: &[OsString]| -> Vec<_> {
+        names.iter().map(|n| OsString::from(super::style::trial_name(&n.to_string_lossy()))).collect()
+    };
+    if request.wanted == Wanted::All {
+        let kept = ARCHES.iter().filter(|a| request.except.contains(&a.target));
+        let kept: Vec<_> = kept.map(|a| OsString::from(a.entry())).collect();
+        let trials = trials_of(&kept);
+        return Ok(there.filter(|n| !kept.contains(n) && !trials.contains(n)).collect());
     }
-    let mut names: Vec<_> = wanted.rows().map(|a| OsString::from(a.entry())).collect();
-    let trials: Vec<_> =
-        wanted.rows().map(|a| OsString::from(super::style::trial_name(&a.entry()))).collect();
+    let mut names: Vec<_> = request.wanted.rows().map(|a| OsString::from(a.entry())).collect();
+    let trials = trials_of(&names);
     names.extend(there.filter(|n| trials.contains(n)));
     Ok(names)
 }

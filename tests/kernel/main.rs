@@ -11,6 +11,7 @@ mod hostile;
 mod killed;
 mod last;
 mod load;
+mod options;
 mod others;
 mod refuse;
 mod register;

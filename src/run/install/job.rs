@@ -9,7 +9,7 @@ use crate::anchor::{Ground, mount_point};
 use crate::arch::Arch;
 use crate::binfmt::Binfmt;
 use crate::error::{Error, Result, Step, Why};
-use crate::plan::{Action, action};
+use crate::plan::{Action, Insistence, action};
 use crate::probe::{self, By, Verdict};
 use crate::rule::{Entry, Rule};
 use crate::run::style::trial_name;
@@ -30,12 +30,13 @@ pub(super) struct Job {
 
 impl Job {
     /// Decides what is to be done, by setting the state that it will be in then.
-    pub(super) fn plan(&mut self, entries: &[Entry], force: bool) {
+    pub(super) fn plan(&mut self, entries: &[Entry], request: &Install) {
         // Where it ran but could not be traced, it is native if no handler takes it.
         let native = self.is_native()
             || matches!(self.native, Verdict::Ran { by: By::Unknown, .. })
                 && !entries.iter().any(|e| e.takes(self.arch.pattern.magic()));
-        self.state = match action(&self.rule, entries, native, force) {
+        let how = Insistence { force: request.force, replace: request.replace };
+        self.state = match action(&self.rule, entries, native, how) {
             Action::LeaveToKernel => State::Native,
             Action::LeaveTo(_) => State::Foreign,
             Action::Keep => {

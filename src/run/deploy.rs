@@ -1,0 +1,161 @@
+//! Files that have qus run: at boot, in a cluster, before a service. Those in `manifests/` are the templates: each is whole
+//! and valid as it stands, and what is asked for takes the place of its example.
+
+use super::files::deliver;
+use super::{Apart, Deploy, Engine, Outcome, Report, Runner, Wanted};
+
+const SYSTEMD: &str = include_str!("../../manifests/systemd/qus.service");
+const SYSTEMD_HOST: &str = include_str!("../../manifests/systemd/qus-host.service");
+const OPENRC: &str = include_str!("../../manifests/openrc/qus");
+const NAMESPACE: &str = include_str!("../../manifests/kubernetes/namespace.yaml");
+const DAEMONSET: &str = include_str!("../../manifests/kubernetes/daemonset.yaml");
+const KUSTOMIZATION: &str = include_str!("../../manifests/kubernetes/kustomization.yaml");
+const COMPOSE: &str = include_str!("../../manifests/compose.yaml");
+
+/// What a template has in the places of the image, of qus itself, of the QEMU binaries, and of a platform.
+const IMAGE: &str = "aptman/qus";
+const PROGRAM: &str = "/usr/local/bin/qus";
+const DIR: &str = "/usr/local/lib/qus";
+const PLATFORM: &str = "linux/arm64";
+
+impl Deploy {
+    /// All targets, with what the templates have.
+    #[must_use]
+    pub fn new(by: Runner) -> Self {
+        Self {
+            by,
+            wanted: Wanted::All,
+            image: IMAGE.to_owned(),
+            program: PROGRAM.to_owned(),
+            dir: DIR.to_owned(),
+            to: None,
+            dry_run: false,
+        }
+    }
+}
+
+pub(super) fn deploy(request: &Deploy, report: &mut Report) -> Outcome {
+    let files = files(request).into_iter().map(|(name, text)| (name.to_owned(), text)).collect();
+    // Kustomize alone reads that file; what is printed is for `kubectl apply -f -`.
+    let printed = |files: Vec<(String, String)>| match request.to {
+        None => files.into_iter().filter(|(_, text)| text != KUSTOMIZATION).collect(),
+        Some(_) => files,
+    };
+    let apart = if request.by == Runner::Kubernetes { Apart::AsDocuments } else { Apart::Not };
+    deliver(printed(files), apart, request.to.as_deref(), request.dry_run, report)
+}
+
+fn files(request: &Deploy) -> Vec<(&'static str, String)> {
+    let targets = match &request.wanted {
+        Wanted::All => &[],
+        Wanted::These(targets) => &targets[..],
+    };
+    let image = (IMAGE, request.image.as_str());
+    let on_host = [(PROGRAM, request.program.as_str()), (DIR, &request.dir)];
+    let words = targets.join(" ");
+    let assignment = ("Environment=TARGETS=", &*format!("Environment=\"TARGETS={words}\""));
+    let assignment = if targets.is_empty() { (assignment.0, assignment.0) } else { assignment };
+    let default = ("qus_targets:=", &*format!("qus_targets:={words}"));
+    let items = format!("{}]", targets.join(", "));
+    match request.by {
+        Runner::Systemd(Engine::Docker) => vec![("qus.service", fill(SYSTEMD, &[image, assignment]))],
+        Runner::Systemd(Engine::Podman) => {
+            // It has no service that would have to run.
+            let engine =
+                [("Requires=docker.service\n", ""), ("docker.service ", ""), ("bin/docker", "bin/podman")];
+            let [needs, after, program] = engine;
+            vec![("qus.service", fill(SYSTEMD, &[image, assignment, needs, after, program]))]
+        }
+        Runner::SystemdHost => {
+            vec![("qus-host.service", fill(SYSTEMD_HOST, &[on_host[0], on_host[1], assignment]))]
+        }
+        Runner::OpenRc => vec![("qus", fill(OPENRC, &[on_host[0], on_host[1], default]))],
+        Runner::Kubernetes => vec![
+            ("namespace.yaml", NAMESPACE.to_owned()),
+            ("daemonset.yaml", fill(DAEMONSET, &[image, ("aarch64, arm]", &items)])),
+            ("kustomization.yaml", KUSTOMIZATION.to_owned()),
+        ],
+        Runner::Compose => {
+            let example = request.wanted.rows().find_map(|a| a.platforms.first().copied());
+            let platform = if request.wanted == Wanted::All { Some(PLATFORM) } else { example };
+            // The service that waits is an example: without a platform that containers have, there is none.
+            let text = match platform {
+                Some(_) => COMPOSE,
+                None => COMPOSE.split_inclusive("\n\n").next().unwrap_or(COMPOSE).trim_end(),
+            };
+            let end = if targets.is_empty() { items } else { format!(", {items}") };
+            let text = fill(text, &[image, (", aarch64]", &end), (PLATFORM, platform.unwrap_or(PLATFORM))]);
+            vec![("compose.yaml", format!("{}\n", text.trim_end()))]
+        }
+    }
+}
+
+/// The template, with the second of each pair in the places of the first.
+fn fill(template: &str, changes: &[(&str, &str)]) -> String {
+    let (mut out, mut rest) = (String::new(), template);
+    let next =
+        |rest: &str| changes.iter().filter_map(|(from, to)| Some((rest.find(from)?, *from, *to))).min();
+    while let Some((at, from, to)) = next(rest) {
+        out.push_str(&rest[..at]);
+        out.push_str(to);
+        rest = &rest[at + from.len()..];
+    }
+    out + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVERY: [Runner; 6] = [
+        Runner::Systemd(Engine::Docker),
+        Runner::Systemd(Engine::Podman),
+        Runner::SystemdHost,
+        Runner::OpenRc,
+        Runner::Kubernetes,
+        Runner::Compose,
+    ];
+
+    #[test]
+    fn nothing_of_the_templates_examples_is_left_where_something_else_is_asked_for() {
+        for by in EVERY {
+            let request = Deploy {
+                wanted: Wanted::These(vec!["riscv64", "s390x"]),
+                image: "other/image".into(),
+                program: "/opt/q/program".into(),
+                dir: "/opt/q/emulators".into(),
+                ..Deploy::new(by)
+            };
+            let text: String = files(&request).into_iter().map(|(_, text)| text).collect();
+            for example in [IMAGE, PROGRAM, DIR, PLATFORM, "aarch64", "arm]"] {
+                assert!(!text.contains(example), "{by:?}: {example} is left in\n{text}");
+            }
+            let is_on_host = matches!(by, Runner::SystemdHost | Runner::OpenRc);
+            for (there, words) in
+                [(!is_on_host, "other/image"), (is_on_host, "/opt/q/program"), (true, "s390x")]
+            {
+                assert_eq!(text.contains(words), there, "{by:?}: {words} in\n{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_exported_without_wishes_is_the_file_in_manifests() {
+        let whole = |by, targets: &[&'static str]| {
+            let wanted = if targets.is_empty() { Wanted::All } else { Wanted::These(targets.to_vec()) };
+            files(&Deploy { wanted, ..Deploy::new(by) }).into_iter().map(|(_, text)| text).collect::<String>()
+        };
+        assert_eq!(whole(Runner::Systemd(Engine::Docker), &[]), SYSTEMD);
+        assert_eq!(whole(Runner::SystemdHost, &[]), SYSTEMD_HOST);
+        assert_eq!(whole(Runner::OpenRc, &[]), OPENRC);
+        assert_eq!(whole(Runner::Compose, &["aarch64"]), COMPOSE);
+        let cluster = format!("{NAMESPACE}{DAEMONSET}{KUSTOMIZATION}");
+        assert_eq!(whole(Runner::Kubernetes, &["aarch64", "arm"]), cluster);
+    }
+
+    #[test]
+    fn one_change_does_not_change_what_another_has_put_there() {
+        assert_eq!(fill("a b c", &[("a", "b"), ("b", "c"), ("c", "")]), "b c ");
+        assert_eq!(fill("abc", &[("x", "y")]), "abc");
+    }
+}

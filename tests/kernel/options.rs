@@ -1,0 +1,68 @@
+//! The options that bend a run: what they act on, and what they leave.
+
+use crate::sandbox::Sandbox;
+
+#[test]
+fn replace_registers_anew_what_would_be_kept_and_nothing_of_other_makers() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.step("qus install arm");
+    s.step("qus install arm");
+    s.step("qus install --replace --dry-run arm | head -n 1");
+    s.step("qus install --replace arm sh4");
+    s.step("/foreign/busybox-arm uname -m");
+    // Without -p a handler that does more is kept; asked twice, it gives way.
+    s.step("qus -s -- arm");
+    s.step("qus -s -- -p --force arm");
+    s.step("qus install --persistent no --replace arm");
+    s.step("qus install arm");
+    s.quietly("mount -t binfmt_misc b /mnt; qus remove; cp /qus/bin/qemu-arm-static /rosetta");
+    s.quietly("qus export binfmt.d arm --path / | sed 's/:qemu-arm:/:rosetta:/; s|/qemu-arm-static|/rosetta|' >/mnt/register");
+    s.step("qus install --replace arm");
+    s.step("qus list");
+    s.compare("replace");
+}
+
+#[test]
+fn what_is_excepted_is_not_touched() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly("mount -t binfmt_misc b /mnt; qus install arm s390x riscv64");
+    // A handler of QEMU's kind that no row is for.
+    s.quietly("qus export binfmt.d sh4 --path /qus/bin | sed 's/:qemu-sh4:/:qemu-vax:/' >/mnt/register");
+    s.step("qus remove --except arm --dry-run");
+    s.step("qus remove --except arm,linux/s390x");
+    s.step("qus remove arm s390x --except arm");
+    s.step("qus install arm riscv64 --except riscv64");
+    s.step("qus check arm riscv64 --except riscv64 | cut -d ' ' -f 1");
+    s.step("qus -- -r --except arm");
+    s.step("qus list");
+    s.compare("except");
+}
+
+#[test]
+fn quiet_says_nothing_but_what_failed_and_acts_all_the_same() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.step("qus install --quiet --path /nowhere arm");
+    s.step("qus check --quiet arm");
+    s.step("qus install --quiet arm");
+    s.step("qus check --quiet arm");
+    s.step("qus -s -- --quiet s390x");
+    s.step("qus hold --dry-run --clean s390x | head -n 1");
+    s.step("qus install --quiet arm --json | grep -c state");
+    s.step("qus remove --quiet");
+    s.step("qus doctor --quiet");
+    s.step("qus list");
+    s.compare("quiet");
+}
+
+#[test]
+fn the_variables_of_tonistiigi_binfmt_are_heard() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly("mkdir /other; cp /qus/bin/qemu-arm-static /other/buildkit-qemu-arm-static");
+    s.step("QEMU_BINARY_PREFIX=buildkit- qus --install arm");
+    s.step("QEMU_BINARY_PATH=/other QEMU_BINARY_PREFIX=buildkit- qus --install arm | grep -E 'interpreter|state'");
+    s.step("/foreign/busybox-arm uname -m");
+    s.step("QEMU_BINARY_PREFIX=other/buildkit- qus --install arm");
+    s.step("QEMU_PRESERVE_ARGV0=0 qus --install arm | grep flags");
+    s.step("qus --uninstall qemu-arm | grep -E 'name|state'");
+    s.compare("prefix");
+}
