@@ -19,13 +19,13 @@ PACKAGE_FILES = ("qus/licences/package", "usr/share/doc/qemu-user/package")
 class Part:
     """Something with a name and a version."""
 
-    kind: str  # qus, crate, std, deb, source or tool
+    kind: str  # qus, crate, std, tool; deb and source, which are Debian's; rpm and srpm, which are Fedora's
     name: str
     version: str
     sha256: str | None = None
-    source: str | None = None  # NAME=VERSION of a Debian source package; a commit for qus and std
+    source: str | None = None  # NAME=VERSION of a source package; a commit for qus and std
     licence: str | None = None
-    arch: str | None = None  # Debian's name
+    arch: str | None = None  # the distribution's name
     note: str | None = None
 
 
@@ -77,7 +77,7 @@ def image(layout, manifest, root):
         read_linked(found, root / "target/dist" / host / "linked", debian, digests[ENTRYPOINT])
     for path in PACKAGE_FILES:
         if path in kept:
-            read_package(found, kept[path], debian)
+            read_package(found, kept[path], root, debian)
     if any("/qemu-" in path for path in digests) and not found.emulators:
         raise Refused(f"the image of {host} has emulators, and does not say where they come from")
     return found
@@ -106,13 +106,26 @@ def read_linked(found, path, debian, sha256):
         raise Refused(f"{path} is of another entrypoint than the one in the image")
 
 
-def read_package(found, text, debian):
+def read_package(found, text, root, debian):
     """The emulators' parts."""
-    facts = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
-    if facts["architecture"] != debian:
+    facts = [line.split(": ", 1) for line in text.splitlines() if ": " in line]
+    rpms = [value.split() for key, value in facts if key == "rpm"]
+    facts = dict(facts)
+    arch = fedora(root, found.host) if rpms else debian
+    if facts["architecture"] != arch:
         raise Refused(f"the image of {found.host} has emulators for {facts['architecture']}")
-    source = Part("source", facts["source"], facts["source-version"], licence="GPL-2.0-only", note=facts["get-the-source"])
-    binary = Part("deb", facts["package"], facts["version"], facts["sha256"], f"{source.name}={source.version}", "GPL-2.0-only", debian)
+    source = Part("srpm" if rpms else "source", facts["source"], facts["source-version"], licence="GPL-2.0-only")
+    source.note = facts["get-the-source"]
+    origin = f"{source.name}={source.version}"
+    binary = Part("rpm" if rpms else "deb", facts["package"], facts["version"], facts.get("sha256"), origin, "GPL-2.0-only", arch)
     binary.note = f"{facts['suite']}; its source: {facts['source-is-in']}"
+    found.emulators = [binary, source]
+    found.emulators += [Part("rpm", name, binary.version, sha256, origin, "GPL-2.0-only", arch) for name, sha256 in rpms]
     linked = re.findall(r"([^ ,]+) \(= ([^)]+)\)", facts.get("built-using", ""))
-    found.emulators = [binary, source, *(Part("source", *each) for each in linked)]
+    found.emulators += [Part("source", *each) for each in linked]
+
+
+def fedora(root, host):
+    """Fedora's name of a host, out of manifests/fedora."""
+    rows = (line.split() for line in (root / "manifests/fedora").read_text().splitlines() if line[:1] not in "#")
+    return {name: arch for name, _, arch in (row for row in rows if row)}.get(host)

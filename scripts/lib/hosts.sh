@@ -1,19 +1,46 @@
 # The table of hosts (manifests/hosts), read; sourced after lib/say.sh.
 # shellcheck shell=sh
 
-# hosts – the names of all hosts.
+# hosts – the names of all hosts that have an entrypoint.
 hosts() {
+	awk '!/^#/ && $3 != "-" { print $1 }' manifests/hosts
+}
+
+# all_hosts – those, and the ones that have emulators only.
+all_hosts() {
 	awk '!/^#/ { print $1 }' manifests/hosts
 }
 
-# host_debian, host_rust, host_platform HOST – its other names. An unknown host is an error.
+# host_debian, host_rust, host_platform HOST – its other names. An unknown host is an error, and so is a Rust target of
+# one that has none.
 host_debian() { host_column "$1" 2; }
-host_rust() { host_column "$1" 3; }
+host_rust() {
+	rust=$(host_column "$1" 3) || exit
+	[ "$rust" != - ] || misuse "there is no entrypoint for $1, only emulators (the family pkg)"
+	echo "$rust"
+}
 host_platform() { host_column "$1" 4; }
 
 host_column() {
 	awk -v host="$1" -v column="$2" '$1 == host { print $column; found = 1 } END { exit !found }' manifests/hosts ||
-		misuse "no host is called '$1'; there are: $(hosts | tr '\n' ' ')"
+		misuse "no host is called '$1'; there are: $(all_hosts | tr '\n' ' ')"
+}
+
+# pins LINE HOST – the rows of the packages that have the emulators; of LINE latest, those of the newest line that has
+# HOST. Fails if there are none.
+pins() {
+	locks=manifests/emulators.lock
+	[ ! -e manifests/fedora.lock ] || locks="$locks manifests/fedora.lock"
+	# shellcheck disable=SC2086 # one file or two
+	awk -v line="$1" -v host="$2" '
+		!/^#/ && $2 == host && ($1 == line || line == "latest") { line = $1; print; found = 1 }
+		END { exit !found }' $locks
+}
+
+# need_pins LINE – end the script where a line is not pinned.
+need_pins() {
+	[ "$1" != fedora ] || [ -e manifests/fedora.lock ] || fail "nobody has pinned Fedora's packages here" \
+		"scripts/relock fedora does, out of Fedora's repositories; it writes manifests/fedora.lock"
 }
 
 # this_host – the host that this machine is.

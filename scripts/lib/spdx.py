@@ -13,6 +13,10 @@ def purl(part, revision=None):
     """The package URL of a part, or None."""
     version = quote(part.version, safe="")
     match part.kind:
+        case "rpm" | "srpm":
+            epoch, _, rest = part.version.rpartition(":")
+            arch = part.arch or "src"
+            return f"pkg:rpm/fedora/{part.name}@{quote(rest, safe='')}?arch={arch}" + (f"&epoch={epoch}" if epoch else "")
         case "crate":
             return f"pkg:cargo/{part.name}@{version}"
         case "deb":
@@ -49,7 +53,7 @@ def package(part):
     if part.sha256 and part.kind != "qus":
         out["checksums"] = [{"algorithm": "SHA256", "checksumValue": part.sha256}]
     notes = [part.note] if part.note else []
-    if part.kind == "deb":
+    if part.kind in ("deb", "rpm"):
         notes.append(f"built from the source package {part.source}")
     if (part.kind in ("qus", "std")) and part.source:
         notes.append(f"commit {part.source}")
@@ -101,8 +105,10 @@ def document(image, name, created):
             relations.append(("SPDXRef-image", "CONTAINS", identifier(whole)))
             relations += [(each["SPDXID"], "GENERATED_FROM", identifier(whole)) for each in files if is_its(each["fileName"])]
             for part in linked:
-                own_source = part.kind == "source" and whole.source == f"{part.name}={part.version}"
-                relations.append((identifier(whole), "GENERATED_FROM" if own_source else "STATIC_LINK", identifier(part)))
+                relation = "DEPENDS_ON" if part.kind == "rpm" else "STATIC_LINK"  # Fedora's is cut into several
+                if part.kind in ("source", "srpm") and whole.source == f"{part.name}={part.version}":
+                    relation = "GENERATED_FROM"
+                relations.append((identifier(whole), relation, identifier(part)))
     content = {
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",

@@ -151,6 +151,28 @@ class ContentsTest(LayoutTest):
             ("SPDXRef-file-0", "GENERATED_FROM", qemu),
         }, relations)
 
+    def test_emulators_of_fedora_are_several_packages(self):
+        (self.root / "manifests/fedora").write_text("# HOST\ns390x 44 s390x-at-fedora\n")
+        said = PACKAGE.replace("qemu-user\n", "qemu-user-static\n").replace("Debian sid\n", "Fedora 44\n")
+        said = said.replace("architecture: s390x", "architecture: s390x-at-fedora").replace("1:1.0+ds-1", "2:1.0-1.fc44")
+        said = said.replace("sha256: ", "rpm: qemu-user-static-arm ").replace("glibc (= 2.43-7), zlib (= 1:1.3-4)", "who knows")
+        found = self.contents({"qus/bin/qemu-arm-static": b"qemu", "qus/licences/package": said.encode()})
+        self.assertEqual([f"{each.kind} {each.name} {each.version}" for each in found.emulators],
+            ["rpm qemu-user-static 2:1.0-1.fc44", "srpm qemu 2:1.0-1.fc44", "rpm qemu-user-static-arm 2:1.0-1.fc44"])
+        document = spdx.document(found, "n", "c")
+        relations = {(each["spdxElementId"], each["relationshipType"], each["relatedSpdxElement"]) for each in document["relationships"]}
+        whole = "SPDXRef-rpm-qemu-user-static-2-1.0-1.fc44"
+        self.assertLessEqual({
+            (whole, "GENERATED_FROM", "SPDXRef-srpm-qemu-2-1.0-1.fc44"),
+            (whole, "DEPENDS_ON", "SPDXRef-rpm-qemu-user-static-arm-2-1.0-1.fc44"),
+        }, relations)
+        [arm] = (each for each in document["packages"] if each["name"] == "qemu-user-static-arm")
+        self.assertEqual(arm["checksums"], [{"algorithm": "SHA256", "checksumValue": "5" * 64}])
+        self.assertEqual(arm["externalRefs"][0]["referenceLocator"],
+            "pkg:rpm/fedora/qemu-user-static-arm@1.0-1.fc44?arch=s390x-at-fedora&epoch=2")
+        went_in = slsa.predicate(found, {})["buildDefinition"]["resolvedDependencies"]
+        self.assertIn({"sha256": "5" * 64}, [each.get("digest") for each in went_in])
+
     def test_an_entrypoint_of_another_build_is_refused(self):
         self.note(b"another program")
         with self.assertRaisesRegex(layout.Refused, "of another entrypoint"):

@@ -1,0 +1,143 @@
+# Packages of Fedora: found in its repositories' metadata and verified, or pinned by hash; sourced.
+#
+#	rpm_query RELEASE ARCH ARGUMENT…        dnf repoquery, in the repositories of manifests/fedora.repo
+#	rpm_get RELEASE ARCH FOLDER PACKAGE…    download packages into a folder; all must be signed with the release's key
+#	rpm_fetch RELEASE PACKAGE ARCH VERSION SHA256
+#	                                        print the path of that very .rpm in the cache
+#	rpm_keep FILE SHA256                    move a file into the cache
+#	rpm_unpack FILE FOLDER PATTERN…         the files of a .rpm whose names match
+#
+# Debian's dnf resolves and downloads, and checks the metadata and each package against it; rpmkeys checks signatures.
+# Both get a configuration and a database of their own: nothing of the system's is read or changed. A pinned package need
+# not be looked up again in a repository as long as it is in the cache; whatever brought it, the hash decides.
+#
+# Needs lib/say.sh and lib/apt.sh. The functions may run at the same time in several processes.
+# A function whose body is in parentheses keeps its variables to itself, which shellcheck takes for a mistake.
+# shellcheck shell=sh disable=SC2030,SC2031
+
+# fedora_keys – print the folder of the pinned keys.
+fedora_keys() (
+	row=$(awk '$1 == "keys"' manifests/keys.lock)
+	# shellcheck disable=SC2086 # the columns
+	set -- $row
+	keys=$QUS_CACHE/rpm/keys-$7
+	if [ ! -d "$keys" ]; then
+		deb=$(apt_fetch "$3" "$4" "$5" "$6" "$7" "$8" "$9") || exit
+		mkdir -p "$keys.$$" && dpkg-deb --extract "$deb" "$keys.$$" && mv "$keys.$$" "$keys" || exit
+	fi
+	echo "$keys/usr/share/distribution-gpg-keys"
+)
+
+# rpm_root RELEASE ARCH – print the folder of dnf's and rpm's files for that release.
+rpm_root() (
+	need dnf:dnf gpg:gnupg rpmkeys:rpm /usr/lib/python3/dist-packages/dnf-plugins/download.py:dnf-plugins-core || exit
+	root=$QUS_CACHE/rpm/$1-$2
+	mkdir -p "$root/root" "$root/vars" || exit
+	keys=$(fedora_keys) || exit
+	echo "$keys" >"$root/vars/keys"
+	{
+		cat <<-CONF
+			[main]
+			installroot=$root/root
+			cachedir=/cache
+			persistdir=/state
+			logdir=/log
+			varsdir=$root/vars
+			reposdir=/dev/null
+			pluginconfpath=/dev/null
+			skip_if_unavailable=False
+			metadata_expire=0
+		CONF
+		cat manifests/fedora.repo
+	} >"$root/dnf.conf.$$" && mv "$root/dnf.conf.$$" "$root/dnf.conf" || exit
+	echo "$root"
+)
+
+# rpm_dnf RELEASE ARCH COMMAND ARGUMENT… (with --quiet, dnf does not say why a download failed.)
+rpm_dnf() (
+	root=$(rpm_root "$1" "$2") || exit
+	release=$1
+	arch=$2
+	shift 2
+	exec 7>"$root/lock"
+	flock 7
+	dnf --assumeyes --config="$root/dnf.conf" --releasever="$release" --forcearch="$arch" "$@"
+)
+
+rpm_query() (
+	release=$1
+	arch=$2
+	shift 2
+	rpm_dnf "$release" "$arch" repoquery --quiet --arch="$arch" "$@"
+)
+
+# rpm_signed RELEASE ARCH FILE… – by a key of the release, all of them? One without any signature is not.
+rpm_signed() (
+	root=$(rpm_root "$1" "$2") || exit
+	keys=$(rpm_dnf "$1" "$2" config-manager --quiet --dump '*' | sed -n 's|^gpgkey = file://||p' | sort -u)
+	[ -n "$keys" ] || fail "the repositories of manifests/fedora.repo name no gpgkey"
+	shift 2
+	database=$(mktemp -d) || exit
+	trap 'rm -rf "$database"' EXIT
+	for key in $keys; do
+		[ -e "$key" ] || fail "there is no key $key" "scripts/relock keys takes a newer package of keys"
+		rpmkeys --dbpath "$database" --import "$key" || fail "not a key: $key"
+	done
+	rpmkeys --dbpath "$database" --define '_pkgverify_level all' --checksig "$@" >&2
+)
+
+rpm_get() (
+	release=$1
+	arch=$2
+	folder=$3
+	shift 3
+	rpm_dnf "$release" "$arch" download --destdir="$folder" "$@" >&2 || exit
+	rpm_signed "$release" "$arch" "$folder"/*.rpm
+)
+
+rpm_keep() {
+	mkdir -p "$QUS_CACHE/rpm" && mv "$1" "$QUS_CACHE/rpm/$2.rpm"
+}
+
+rpm_fetch() (
+	release=$1 package=$2 arch=$3 version=$4 sha256=$5
+	rpm=$QUS_CACHE/rpm/$sha256.rpm
+	part=$rpm.part
+	mkdir -p "${rpm%/*}" || exit
+	exec 8>"$rpm.lock"
+	flock 8
+	if [ -e "$rpm" ]; then
+		if is_sha256 "$rpm" "$sha256"; then
+			echo "$rpm"
+			exit
+		fi
+		mv "$rpm" "$rpm.bad"
+		say "the cache held a damaged $package.$arch; kept as $rpm.bad"
+	fi
+	say "fetching $package-$version.$arch of Fedora $release"
+	rm -rf "$part"
+	mkdir "$part"
+	if rpm_dnf "$release" "$arch" download --destdir="$part" "$package-$version.$arch" >&2; then
+		mv "$part"/*.rpm "$part.rpm"
+		if is_sha256 "$part.rpm" "$sha256"; then
+			mv "$part.rpm" "$rpm"
+			rmdir "$part"
+			echo "$rpm"
+			exit
+		fi
+		mv "$part.rpm" "$rpm.bad"
+		say "a $package.$arch came with the wrong sha256; kept as $rpm.bad"
+	fi
+	rm -rf "$part"
+	fail "cannot fetch $package-$version.$arch of Fedora $release (sha256 $sha256)" \
+		"where Fedora has moved on, scripts/relock fedora takes new pins"
+)
+
+rpm_unpack() (
+	need rpm2cpio:rpm2cpio cpio:cpio || exit
+	rpm=$1
+	mkdir -p "$2" && cd "$2" || exit
+	shift 2
+	rpm2cpio "$rpm" >rpm.cpio && cpio --quiet --extract --make-directories --preserve-modification-time \
+		--no-absolute-filenames "$@" <rpm.cpio && rm rpm.cpio
+)
