@@ -64,7 +64,7 @@ variable "FAMILIES" {
             latest      = "latest"
             suffix      = ""
             description = "Make a Linux host run programs and containers of any architecture"
-            licences    = "Apache-2.0 AND GPL-2.0-only"
+            licences    = "Apache-2.0 AND MIT AND GPL-2.0-only"
         }
         pkg = {
             stage       = "pkg"
@@ -80,7 +80,7 @@ variable "FAMILIES" {
             latest      = "register"
             suffix      = "-register"
             description = "The entrypoint that registers QEMU's user-mode emulators, without the emulators"
-            licences    = "Apache-2.0"
+            licences    = "Apache-2.0 AND MIT"
         }
         common = {
             stage       = "qus"
@@ -88,7 +88,7 @@ variable "FAMILIES" {
             latest      = "common"
             suffix      = "-common"
             description = "Make a Linux host run containers of the platforms that most images are for"
-            licences    = "Apache-2.0 AND GPL-2.0-only"
+            licences    = "Apache-2.0 AND MIT AND GPL-2.0-only"
         }
     }
 }
@@ -165,8 +165,8 @@ target "one" {
     contexts          = { qus = "target:one-without-command" }
     dockerfile-inline = "FROM qus\nCMD [\"-s\", \"--\", \"-p\", \"${TARGET}\"]\n"
     tags              = EXPORT != "" ? [] : formatlist("${IMAGE}:%s", concat([TARGET], formatlist("%s-${TARGET}", compact(split(",", TAGS)))))
-    labels            = facts("Make a Linux host run programs and containers for ${TARGET}", "Apache-2.0 AND GPL-2.0-only")
-    annotations       = annotations(facts("Make a Linux host run programs and containers for ${TARGET}", "Apache-2.0 AND GPL-2.0-only"))
+    labels            = facts("Make a Linux host run programs and containers for ${TARGET}", "Apache-2.0 AND MIT AND GPL-2.0-only")
+    annotations       = annotations(facts("Make a Linux host run programs and containers for ${TARGET}", "Apache-2.0 AND MIT AND GPL-2.0-only"))
     output            = output("one")
 }
 
