@@ -4,6 +4,8 @@
 //! and every name that people call it by. Nothing else in the program knows an architecture. Two targets have two rows,
 //! because two machine numbers are in use: microblaze in both byte orders (QEMU registers only the unofficial 0xbaab).
 
+use std::sync::LazyLock;
+
 use crate::elf::Class::{self, Elf32, Elf64};
 use crate::elf::Data::{self, Lsb, Msb};
 use crate::elf::{Flags, Machine, Pattern};
@@ -193,6 +195,11 @@ pub fn named(name: &str) -> impl Iterator<Item = &'static Arch> + use<> {
 /// The row that this very program is one of.
 #[must_use]
 pub fn own() -> &'static Arch {
+    static OWN: LazyLock<&Arch> = LazyLock::new(find_own);
+    *OWN
+}
+
+fn find_own() -> &'static Arch {
     let name = match std::env::consts::ARCH {
         "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
         "aarch64" if cfg!(target_endian = "big") => "aarch64_be",

@@ -148,15 +148,17 @@ impl Rule {
         let texts = [self.name.as_str(), &self.interpreter, extension];
         let taken = |d: u8| texts.iter().any(|text| text.as_bytes().contains(&d));
         let d = char::from(*DELIMITERS.iter().find(|d| !taken(**d)).ok_or(Unsayable::NoDelimiter)?);
-        let files = match &self.matches {
-            Match::Magic { offset, magic, mask } => {
-                let offset = if *offset == 0 { String::new() } else { offset.to_string() };
-                format!("M{d}{offset}{d}{}{d}{}", escaped(magic), escaped(mask))
-            }
-            Match::Extension(dot) => format!("E{d}{d}{dot}{d}"),
+        let (kind, offset, magic, mask) = match &self.matches {
+            Match::Magic { offset: 0, magic, mask } => ("M", String::new(), escaped(magic), escaped(mask)),
+            Match::Magic { offset, magic, mask } => ("M", offset.to_string(), escaped(magic), escaped(mask)),
+            Match::Extension(dot) => ("E", String::new(), dot.clone(), String::new()),
             Match::Unknown => return Err(Unsayable::Unknown),
         };
-        let line = format!("{d}{}{d}{files}{d}{}{d}{}", self.name, self.interpreter, self.flags);
+        let mut line = String::with_capacity(256);
+        for field in [&self.name, kind, &offset, &magic, &mask, &self.interpreter, &self.flags.to_string()] {
+            line.push(d);
+            line.push_str(field);
+        }
         if line.len() > LINE_MAX { Err(Unsayable::TooLong(line.len())) } else { Ok(line) }
     }
 }
