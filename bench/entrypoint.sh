@@ -36,13 +36,33 @@ qemu_script() (
 	echo "$script"
 )
 
-# apart COMMAND… – in a user namespace of its own, where nothing is mounted on the directory of binfmt_misc.
-apart() {
-	# shellcheck disable=SC2016 # for the inner shell
-	unshare --user --map-root-user --mount sh -c '
-		dir=/proc/sys/fs/binfmt_misc
-		[ ! -e $dir/register ] || mount -t tmpfs none $dir
-		exec "$@"' sh "$@"
+# counted NAME VARIABLES COMMAND… – a line of a plan that counts what it executes in user mode, itself and without its children,
+# in $work/count.NAME. The kernel's own instructions are not counted: virtual machines rarely have the counters. Valgrind 3.19
+# doesn't know open_tree(2), so qus finds that there is no anchor; another mount keeps the handlers.
+counted() {
+	name=$1
+	variables=$2
+	count="valgrind --tool=callgrind --callgrind-out-file=/dev/null --log-file=$work/count.$name"
+	shift 2
+	command_line "$name" 1 "$(command -v sh)" -c "mount -t binfmt_misc none $work/kept && exec env $variables $count $*"
+}
+
+plan_count() {
+	for what in one all; do
+		targets=
+		[ $what = all ] || targets=$one
+		counted $what.floor '' "$work/floor" "$work/$what"
+		counted $what.plain "QEMU_BIN_DIR=$work/bin" "$work/qus" -s -- -p --no-prove "$targets"
+	done
+	each_peer | while IFS= read -r peer; do
+		path=${peer#*=}
+		counted "peer.${peer%%=*}" "QEMU_BIN_DIR=$work/bin QEMU_BINARY_PATH=$work/bin" "${path%%:*}" "${path#*:}"
+	done
+}
+
+# each_peer – a line each.
+each_peer() {
+	printf '%s\n' "$peers" | grep . || [ $? -eq 1 ] # none is fine
 }
 
 plan() {
@@ -56,6 +76,7 @@ plan() {
 			often=5
 		fi
 		command_line $what.floor 1 "$work/floor" "$work/$what"
+		command_line $what.anchor 1 "$work/floor" "$work/$what" "$work/bin"
 		# shellcheck disable=SC2086 # one target, or none for all
 		{
 			command_line $what.plain 1 "QEMU_BIN_DIR=$work/bin" "$@" --no-prove $targets
@@ -72,31 +93,33 @@ plan() {
 		command_line sum.openssl 20 "$(command -v openssl)" dgst -sha256 $(cat "$work/files")
 		command_line sum.sha256sum 20 "$(command -v sha256sum)" $(cat "$work/files")
 	}
-	printf '%s\n' "$peers" | grep . | while IFS= read -r peer; do
+	each_peer | while IFS= read -r peer; do
 		path=${peer#*=}
 		# shellcheck disable=SC2086 # arguments separated by spaces
 		command_line "peer.${peer%%=*}" 5 "QEMU_BIN_DIR=$work/bin" "QEMU_BINARY_PATH=$work/bin" "${path%%:*}" ${path#*:}
 	done
 }
 
-need busybox:busybox-static openssl:openssl unshare:util-linux
+need busybox:busybox-static openssl:openssl unshare:util-linux valgrind:valgrind
 case $work in *[[:space:]]*) fail "cannot measure in $work: there is a space in it" ;; esac
 [ "$(apart sh -c 'mount -t binfmt_misc none /proc/sys/fs/binfmt_misc && echo yes')" = yes ] ||
 	fail "this kernel does not mount binfmt_misc in a user namespace" "Linux 6.7 and later do"
 
 cp "target/dist/$host/qus" "$work/qus"
-mkdir "$work/bin" "$work/applets"
+mkdir "$work/bin" "$work/applets" "$work/kept"
 ln "$emulators"/qemu-* "$work/bin" # without SHA256SUMS nothing is hashed
 busybox --install -s "$work/applets"
 cp "$(qemu_script)" "$work/script-all"
 sed "s/^_longopts=/qemu_target_list=$one\\n&/" "$work/script-all" >"$work/script-one"
-QEMU_BIN_DIR=$work/bin apart "$work/qus" -s -- -p -t 2>/dev/null | sed -n 's/^  :/:/p' >"$work/all"
+lines "$work/bin" >"$work/all"
 grep "^:qemu-$one:" "$work/all" >"$work/one" || fail "qus would not register $one here"
 cut -d : -f 7 "$work/all" | sort -u >"$work/files"
 plan >"$work/plan"
-(cd "$work" && ./measure "$(rounds 200)" <plan >results)
+plan_count >"$work/plan.count"
+(cd "$work" && ./measure "$(rounds 200)" <plan >results && ./measure 1 <plan.count >/dev/null)
+(cd "$work" && grep -H 'Collected' count.* | sed 's/^count\.\(.*\):==.*: /\1\t/') >"$work/instructions"
 
 where "$(emulators_version), $(commit)"
 xargs stat -L -c %s <"$work/files" >"$work/sizes"
-awk -F '\t' -v one="$one" -v size="$(wc -c <"$work/qus")" -v sizes="$work/sizes" -v file="$(stat -L -c %s "$(cut -d : -f 7 "$work/one")")" \
+awk -F '\t' -v one="$one" -v counted="$work/instructions" -v size="$(wc -c <"$work/qus")" -v sizes="$work/sizes" -v file="$(stat -L -c %s "$(cut -d : -f 7 "$work/one")")" \
 	-f bench/entrypoint.awk "$work/results"

@@ -2,35 +2,86 @@
  * The floor: mounts binfmt_misc and registers the lines of a file, with one system call for each, and nothing else. It
  * checks, keeps and proves nothing, so nothing that registers these lines can be much cheaper.
  *
- * Usage: floor FILE
+ * With the directory of the interpreters as a second argument, it keeps the handlers by an anchor (docs/kernel.md) by the same
+ * steps of the kernel as qus, and sees that they are there without a mount of its own: what that must cost.
+ *
+ * Usage: floor FILE [DIR]
  */
+#define _GNU_SOURCE
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define BINFMT "/proc/sys/fs/binfmt_misc"
+#define OPEN_TREE_CLONE_ALL (1 /* OPEN_TREE_CLONE */ | 0x1000 /* AT_EMPTY_PATH */ | 0x8000 /* AT_RECURSIVE */)
 
-static int failed(const char *what)
+static void check(int is_done, const char *what)
 {
+	if (is_done)
+		return;
 	perror(what);
-	return 1;
+	exit(1);
+}
+
+static void mount_binfmt(void)
+{
+	check(!mount("binfmt_misc", BINFMT, "binfmt_misc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL), "cannot mount " BINFMT);
+}
+
+static void register_lines(char *lines, int clone)
+{
+	int registry = open(BINFMT "/register", O_WRONLY);
+
+	for (char *line = strtok(lines, "\n"); line; line = strtok(NULL, "\n")) {
+		if (clone >= 0) {
+			char target[256], *interpreter = strchr(line, '/'), *end = strchr(interpreter, ':');
+
+			*end = 0;
+			snprintf(target, sizeof target, "/proc/self/fd/%d%s", clone, strrchr(interpreter, '/'));
+			/* Two handlers may have one interpreter. */
+			check(!symlink(target, interpreter) || !access(interpreter, F_OK), interpreter);
+			*end = ':';
+		}
+		check(write(registry, line, strlen(line)) > 0, line);
+	}
+	close(registry);
+}
+
+static void keep(char *lines, const char *dir)
+{
+	char layers[4096], root[64];
+	int original, clone;
+
+	check(!unshare(CLONE_NEWNS) && !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), "cannot make a namespace");
+	snprintf(layers, sizeof layers, "lowerdir=%s:" BINFMT, dir);
+	check(!mount("floor", BINFMT, "tmpfs", 0, "size=4k"), "cannot mount a second layer");
+	check(!mount("floor", BINFMT, "overlay", MS_RDONLY, layers), "cannot mount an overlay");
+	original = open(BINFMT, O_PATH | O_CLOEXEC);
+	mount_binfmt();
+	clone = syscall(SYS_open_tree, original, "", OPEN_TREE_CLONE_ALL);
+	check(clone >= 0 && !mount("floor", dir, "tmpfs", 0, "size=1m"), "cannot clone");
+	register_lines(lines, clone);
+	snprintf(root, sizeof root, "/proc/self/fd/%d", original);
+	check(!umount2(root, MNT_DETACH) && !close(clone) && !close(original), "cannot let go");
+	mount_binfmt();
 }
 
 int main(int argc, char **argv)
 {
-	static char lines[1 << 16];
-	int registry, file = open(argc == 2 ? argv[1] : "", O_RDONLY);
-	ssize_t length = read(file, lines, sizeof lines - 1);
+	static char lines[1 << 17];
+	int file = open(argc > 1 ? argv[1] : "", O_RDONLY);
 
-	if (length <= 0)
-		return failed("floor: cannot read the lines");
-	if (mount("binfmt_misc", BINFMT, "binfmt_misc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL))
-		return failed("floor: cannot mount " BINFMT);
-	registry = open(BINFMT "/register", O_WRONLY);
-	for (char *line = strtok(lines, "\n"); line; line = strtok(NULL, "\n"))
-		if (write(registry, line, strlen(line)) < 0)
-			return failed(line);
+	check(read(file, lines, sizeof lines - 1) >= 0, "cannot read the lines");
+	if (argc > 2) {
+		keep(lines, argv[2]);
+	} else {
+		mount_binfmt();
+		register_lines(lines, -1);
+	}
 	return 0;
 }

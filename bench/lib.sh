@@ -28,6 +28,20 @@ arm*) one=i386 ;;
 *) one=arm ;;
 esac
 
+# apart COMMAND… – in a user namespace of its own, where nothing is mounted on the directory of binfmt_misc.
+apart() {
+	# shellcheck disable=SC2016 # for the inner shell
+	unshare --user --map-root-user --mount sh -c '
+		dir=/proc/sys/fs/binfmt_misc
+		[ ! -e $dir/register ] || mount -t tmpfs none $dir
+		exec "$@"' sh "$@"
+}
+
+# lines – what qus would write to `register` for all targets, one line each.
+lines() {
+	QEMU_BIN_DIR=${1:-$PWD/$emulators} apart "target/dist/$host/qus" -s -- -p -t 2>/dev/null | sed -n 's/^  :/:/p'
+}
+
 # emulators_version, commit – what was measured.
 emulators_version() {
 	echo "QEMU $(sed -n 's/^version: //p' "${emulators%/bin}/package")"
@@ -43,15 +57,15 @@ where() {
 	printf ', load %s; %s.\n' "$(cut -d ' ' -f 1 /proc/loadavg)" "$*"
 }
 
-# write_table PART – put $work/PART.md into docs/performance.md, between that part's markers.
+# write_table PART – put $tables/PART.md into docs/performance.md, between that part's markers.
 write_table() (
 	doc=docs/performance.md
-	awk -v part="$1" -v table="$work/$1.md" '
+	awk -v part="$1" -v table="$tables/$1.md" '
 		$0 == "<!-- end of scripts/bench " part " -->" { skip = 0; found = 1 }
 		!skip { print }
 		$0 == "<!-- written by scripts/bench " part " -->" { while ((getline row < table) > 0) print row; skip = 1 }
-		END { exit !found || skip }' $doc >"$work/doc" || fail "$doc has no place for the table of '$1'" \
+		END { exit !found || skip }' $doc >"$tables/doc" || fail "$doc has no place for the table of '$1'" \
 		"it goes between <!-- written by scripts/bench $1 --> and <!-- end of scripts/bench $1 -->"
-	cmp -s "$work/doc" $doc || cp "$work/doc" $doc
+	cmp -s "$tables/doc" $doc || cp "$tables/doc" $doc
 	say "$doc: $1 is up to date"
 )

@@ -5,12 +5,11 @@
  *
  * A line of PLAN is a command, its words separated by tabs: NAME EVERY [VARIABLE=VALUE...] PROGRAM [ARGUMENT...]. In each
  * round, every command is run once (or, with EVERY, in each so many-th round), one after the other, so that whatever else
- * the machine does hits all of them alike. Stdout and stderr go to the file `log` here, and are shown if one fails: then
+ * the machine does hits all of them alike. Stdout and stderr go to a file in memory, and are shown if one fails: then
  * everything ends, for there is no use in timing failures.
  *
  * Without AFTER, all is done in a user namespace of its own and each run in a mount namespace of its own; the handlers that
- * it registered are counted and dropped after it. The number must be the same in all rounds. For root the namespace has
- * the users of the one around it, so that a program behaves as in a privileged container, not as in a rootless one. With
+ * it registered are counted and dropped after it. The number must be the same in all rounds. With
  * AFTER, a command for sh, that is run after each run instead.
  *
  * Prints a line for each command, separated by tabs: NAME, the number of runs, of handlers, the medians of wall and of CPU
@@ -18,22 +17,10 @@
  * in KiB. It is small and static because an exec'd child's ru_maxrss begins with that of the process that forked it.
  */
 #define _GNU_SOURCE
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mount.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
+#include "apart.h"
+#include <sys/mman.h>
 
-#define BINFMT "/proc/sys/fs/binfmt_misc"
-
-enum { COMMANDS_MAX = 64, WORDS_MAX = 64, LINE_MAX_ = 8192 };
+enum { COMMANDS_MAX = 256, WORDS_MAX = 64, LINE_MAX_ = 8192 };
 
 /* What one run has cost. */
 struct cost {
@@ -51,25 +38,6 @@ struct command {
 
 static struct command commands[COMMANDS_MAX];
 
-static void fail(const char *what, const char *on)
-{
-	fprintf(stderr, "measure: %s: %s\n", what, on);
-	exit(1);
-}
-
-static long microseconds(struct timeval t)
-{
-	return t.tv_sec * 1000000L + t.tv_usec;
-}
-
-static long now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000L + t.tv_nsec / 1000;
-}
-
 static void parse(struct command *command)
 {
 	int n = 0;
@@ -86,33 +54,38 @@ static void parse(struct command *command)
 		fail("not a number of rounds", every);
 }
 
+/* What the commands print. */
+static int log_;
+
 static void show_log(void)
 {
 	char text[4096];
 	ssize_t n;
-	int log = open("log", O_RDONLY);
 
-	while ((n = read(log, text, sizeof text)) > 0)
+	lseek(log_, 0, SEEK_SET);
+	while ((n = read(log_, text, sizeof text)) > 0)
 		if (write(2, text, n) != n)
 			break;
-	close(log);
 }
 
 /* Runs it once, and waits. */
 static struct cost run(struct command *command)
 {
 	struct rusage used;
-	long start = now();
+	long start;
 	int status;
-	pid_t pid = fork();
+	pid_t pid;
+
+	if (ftruncate(log_, 0) || lseek(log_, 0, SEEK_SET))
+		fail("cannot empty the log of", command->name);
+	start = nanoseconds_now();
+	pid = fork();
 
 	if (pid == 0) {
 		char **words = command->words;
-		int log = open("log", O_WRONLY | O_CREAT | O_TRUNC, 0644);
 
-		dup2(log, 1);
-		dup2(log, 2);
-		close(log);
+		dup2(log_, 1);
+		dup2(log_, 2);
 		for (; *words && strchr(*words, '=') && **words != '/'; words++)
 			putenv(*words);
 		execv(*words, words);
@@ -126,83 +99,11 @@ static struct cost run(struct command *command)
 		fail("it failed", command->name);
 	}
 	return (struct cost){
-		.wall = now() - start,
+		.wall = (nanoseconds_now() - start) / 1000,
 		.cpu = microseconds(used.ru_utime) + microseconds(used.ru_stime),
 		.rss = used.ru_maxrss,
 		.handlers = -1,
 	};
-}
-
-/* How many handlers are there? All of them are dropped. Whether or not the run still has a mount, this is the same
- * binfmt_misc as long as handlers keep it, or a new and empty one. */
-static int drop_handlers(void)
-{
-	int handlers = 0, status;
-	struct dirent *entry;
-	DIR *dir;
-
-	/* EBUSY: the run has left it mounted. */
-	if (mount("binfmt_misc", BINFMT, "binfmt_misc", 0, NULL) && errno != EBUSY)
-		fail("cannot mount", BINFMT);
-	if (!(dir = opendir(BINFMT)))
-		fail("cannot list", BINFMT);
-	while ((entry = readdir(dir)))
-		handlers += *entry->d_name != '.' && strcmp(entry->d_name, "register") && strcmp(entry->d_name, "status");
-	closedir(dir);
-	status = open(BINFMT "/status", O_WRONLY);
-	if (write(status, "-1", 2) != 2)
-		fail("cannot drop the handlers", BINFMT);
-	close(status);
-	return handlers;
-}
-
-static void write_file(const char *path, const char *text)
-{
-	int file = open(path, O_WRONLY);
-
-	if (write(file, text, strlen(text)) != (ssize_t)strlen(text))
-		fail("cannot write", path);
-	close(file);
-}
-
-/* Goes on in a child, in a user and mount namespace of its own, and ends with what it ends with. Only a process outside may
- * map other users than its own. */
-static void enter_namespaces(void)
-{
-	int ready[2], mapped[2], status = 1;
-	char byte = 0;
-	pid_t child;
-
-	if (pipe(ready) || pipe(mapped))
-		fail("cannot make a pipe", "for the namespaces");
-	child = fork();
-	if (child == 0) {
-		if (unshare(CLONE_NEWUSER | CLONE_NEWNS) || write(ready[1], &byte, 1) != 1 || read(mapped[0], &byte, 1) != 1)
-			fail("cannot make a namespace", "for users and mounts");
-		/* What is mounted there is somebody else's. */
-		if (!access(BINFMT "/register", F_OK) && mount("none", BINFMT, "tmpfs", 0, NULL))
-			fail("cannot hide", BINFMT);
-		return;
-	}
-	if (read(ready[0], &byte, 1) == 1) {
-		const char *all = "0 0 4294967295";
-		char path[64], own[64];
-
-		snprintf(own, sizeof own, "0 %d 1", (int)getuid());
-		snprintf(path, sizeof path, "/proc/%d/uid_map", (int)child);
-		write_file(path, getuid() ? own : all);
-		if (getuid()) {
-			snprintf(path, sizeof path, "/proc/%d/setgroups", (int)child);
-			write_file(path, "deny");
-		}
-		snprintf(own, sizeof own, "0 %d 1", (int)getgid());
-		snprintf(path, sizeof path, "/proc/%d/gid_map", (int)child);
-		write_file(path, getuid() ? own : all);
-		if (write(mapped[1], &byte, 1) != 1)
-			fail("cannot let it go on", "in the namespaces");
-	}
-	waitpid(child, &status, 0);
-	exit(status != 0);
 }
 
 /* Runs it once in a mount namespace that ends with the run. */
@@ -214,8 +115,7 @@ static struct cost run_apart(struct command *command)
 	if (pipe(ends))
 		fail("cannot make a pipe", command->name);
 	if (fork() == 0) {
-		if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
-			fail("cannot make a mount namespace", command->name);
+		enter_mount_namespace(command->name);
 		fcntl(ends[0], F_SETFD, FD_CLOEXEC);
 		fcntl(ends[1], F_SETFD, FD_CLOEXEC);
 		cost = run(command);
@@ -243,19 +143,6 @@ static void add(struct command *command, struct cost cost)
 		command->rss = cost.rss;
 }
 
-static int by_size(const void *a, const void *b)
-{
-	long x = *(const long *)a, y = *(const long *)b;
-
-	return (x > y) - (x < y);
-}
-
-static long median(long *values, int n)
-{
-	qsort(values, n, sizeof *values, by_size);
-	return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
-}
-
 int main(int argc, char **argv)
 {
 	int rounds = argc > 1 ? atoi(argv[1]) : 0, n = 0;
@@ -270,6 +157,9 @@ int main(int argc, char **argv)
 		if (!commands[n].wall || !commands[n].cpu)
 			fail("no memory", commands[n].name);
 	}
+	log_ = memfd_create("log", MFD_CLOEXEC);
+	if (log_ < 0)
+		fail("no memory", "for the log");
 	if (!after)
 		enter_namespaces();
 	/* Round 0 warms up the caches, and is not counted. */
