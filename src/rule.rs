@@ -222,11 +222,12 @@ impl Entry {
     #[must_use]
     pub fn parse(name: &str, text: &[u8]) -> Self {
         let text = String::from_utf8_lossy(text);
-        let mut lines = text.lines();
-        let enabled = lines.next() == Some("enabled");
-        let field = |key: &str| text.lines().find_map(|l| l.strip_prefix(key)).unwrap_or_default();
+        // Not `lines`, which takes a carriage return away: a path may end with one.
+        let lines = || text.split('\n');
+        let enabled = lines().next() == Some("enabled");
+        let field = |key: &str| lines().find_map(|l| l.strip_prefix(key)).unwrap_or_default();
         let magic = unhex(field("magic "));
-        let matches = if let Some(dot) = text.lines().find_map(|l| l.strip_prefix("extension .")) {
+        let matches = if let Some(dot) = lines().find_map(|l| l.strip_prefix("extension .")) {
             Match::Extension(dot.to_owned())
         } else if let Some(magic) = magic.filter(|m| !m.is_empty()) {
             let mask = unhex(field("mask ")).filter(|m| m.len() == magic.len());
@@ -366,6 +367,7 @@ mod tests {
         assert!(python.takes(b"\xcb\r\r\n") && !python.takes(b"\xcb\r\r"));
         let new = Entry::parse("x", b"enabled\ninterpreter /x\nflags: PTL\nbpf 7\n");
         assert_eq!((new.matches, new.flags.as_str()), (Match::Unknown, "PTL"));
+        assert_eq!(Entry::parse("odd", b"enabled\ninterpreter /x\r\n").interpreter, "/x\r");
         assert_eq!(Entry::parse("odd", b"\xff\xfe").interpreter, "");
         assert_eq!(Entry::parse("odd", b"enabled\nmagic 7f4\nmask zz\n").matches, Match::Unknown);
     }

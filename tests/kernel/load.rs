@@ -28,7 +28,7 @@ fn mounts() -> Option<usize> {
 #[test]
 fn registering_and_removing_again_and_again_leaves_nothing() {
     let Some(s) = Sandbox::with_static_entrypoint() else { return };
-    let (rounds, step) = if is_long() { (1000, 50) } else { (30, 30) };
+    let (rounds, step) = if is_long() { (1000, 10) } else { (30, 30) };
     let before = mounts();
     let started = Instant::now();
     for _ in 0..rounds / step {
