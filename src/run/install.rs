@@ -148,8 +148,8 @@ fn register(jobs: &mut Vec<Job>, ground: &Ground, request: &Install, report: &mu
         && !matches!(probe::run([own()])[..], [Verdict::Ran { by: By::Kernel, .. }])
     {
         report.note(format!(
-            "this is qus for {}, running under emulation: so will all that it registers, and only in roots that have it too; \
-             take qus for this machine's own architecture",
+            "this is qus for {}, running under emulation: so will all that it registers; take qus for this machine's own \
+             architecture",
             own().name
         ));
     }
