@@ -95,6 +95,19 @@ static void execute(struct case_ *c, int expected)
 		fail("it did not exit as expected", c->name);
 }
 
+/* What the child at the other end of this pipe has measured, once it has ended. */
+static struct cost answer(int ends[2])
+{
+	struct cost cost;
+
+	close(ends[1]);
+	if (read(ends[0], &cost, sizeof cost) != sizeof cost)
+		exit(1); /* it has said why */
+	close(ends[0]);
+	wait(NULL);
+	return cost;
+}
+
 /* Executes it so many times, in a process of its own. */
 static struct cost repeat(struct case_ *c)
 {
@@ -119,12 +132,7 @@ static struct cost repeat(struct case_ *c)
 				   microseconds(children.ru_utime) + microseconds(children.ru_stime)) / c->times;
 		_exit(write(ends[1], &cost, sizeof cost) != sizeof cost);
 	}
-	close(ends[1]);
-	if (read(ends[0], &cost, sizeof cost) != sizeof cost)
-		exit(1); /* it has said why */
-	close(ends[0]);
-	wait(NULL);
-	return cost;
+	return answer(ends);
 }
 
 /* The case, once, in a mount namespace that ends with it. */
@@ -143,12 +151,7 @@ static struct cost run(struct case_ *c)
 		cost.handlers = drop_handlers();
 		_exit(write(ends[1], &cost, sizeof cost) != sizeof cost);
 	}
-	close(ends[1]);
-	if (read(ends[0], &cost, sizeof cost) != sizeof cost)
-		exit(1); /* it has said why */
-	close(ends[0]);
-	wait(NULL);
-	return cost;
+	return answer(ends);
 }
 
 int main(int argc, char **argv)
