@@ -1,5 +1,5 @@
-# What is built from the Containerfile: `docker buildx bake` makes the images of this machine's platform.
-# Variables are set by the environment of the same name; scripts/image sets them all.
+# What is built from the Containerfile: `docker buildx bake` makes the images of this machine's platform, `docker buildx bake
+# all` those of every host; `docker buildx bake qus-s390x` makes one. Variables are set by the environment of the same name; scripts/image sets them all.
 
 variable "IMAGE" {
     description = "The name of the image, without a tag."
@@ -93,8 +93,39 @@ variable "FAMILIES" {
     }
 }
 
+# The platforms of manifests/hosts; `entrypoint` is whether there is one for it.
+variable "HOSTS" {
+    default = {
+        amd64    = { platform = "linux/amd64", entrypoint = true }
+        i386     = { platform = "linux/386", entrypoint = true }
+        arm64v8  = { platform = "linux/arm64/v8", entrypoint = true }
+        arm32v7  = { platform = "linux/arm/v7", entrypoint = true }
+        arm32v6  = { platform = "linux/arm/v6", entrypoint = true }
+        s390x    = { platform = "linux/s390x", entrypoint = true }
+        ppc64le  = { platform = "linux/ppc64le", entrypoint = true }
+        riscv64  = { platform = "linux/riscv64", entrypoint = true }
+        loong64  = { platform = "linux/loong64", entrypoint = true }
+        mipsel   = { platform = "linux/mipsle", entrypoint = false }
+        mips64el = { platform = "linux/mips64le", entrypoint = false }
+    }
+}
+
+# Every image that there is: of each family, for each host.
+variable "IMAGES" {
+    default = flatten([
+        for family in keys(FAMILIES) : [
+            for host, about in HOSTS : { family = family, host = host }
+            if about.entrypoint || family == "pkg"
+        ]
+    ])
+}
+
 group "default" {
     targets = keys(FAMILIES)
+}
+
+group "all" {
+    targets = [for image in IMAGES : "${image.family}-${image.host}"]
 }
 
 target "build" {
@@ -151,6 +182,16 @@ target "image" {
     labels      = facts(FAMILIES[family].description, FAMILIES[family].licences)
     annotations = annotations(facts(FAMILIES[family].description, FAMILIES[family].licences))
     output      = output(family)
+}
+
+# One image of those, for a host: FAMILY-HOST. It is tagged so, too.
+target "hosted" {
+    name      = "${image.family}-${image.host}"
+    matrix    = { image = IMAGES }
+    inherits  = [image.family]
+    platforms = [HOSTS[image.host].platform]
+    tags      = EXPORT != "" ? [] : ["${IMAGE}:${image.family}-${image.host}"]
+    output    = output("${image.family}-${image.host}")
 }
 
 # The entrypoint and the emulator of TARGET, which it registers when it is run without arguments.
