@@ -32,6 +32,12 @@ def encode(content):
     return json.dumps(content, separators=(",", ":")).encode()
 
 
+def name_of(image):
+    """The platform in an image's descriptor, as in linux/arm/v7."""
+    platform = image["platform"]
+    return "/".join(filter(None, (platform["os"], platform["architecture"], platform.get("variant"))))
+
+
 class Layout:
     """An OCI layout."""
 
