@@ -26,15 +26,19 @@ host_column() {
 		misuse "no host is called '$1'; there are: $(all_hosts | tr '\n' ' ')"
 }
 
+# locks – the files that pin the emulators' packages.
+locks() {
+	echo manifests/emulators.lock
+	[ ! -e manifests/fedora.lock ] || echo manifests/fedora.lock
+}
+
 # pins LINE HOST – the rows of the packages that have the emulators; of LINE latest, those of the newest line that has
 # HOST. Fails if there are none.
 pins() {
-	locks=manifests/emulators.lock
-	[ ! -e manifests/fedora.lock ] || locks="$locks manifests/fedora.lock"
-	# shellcheck disable=SC2086 # one file or two
+	# shellcheck disable=SC2046 # one file or two
 	awk -v line="$1" -v host="$2" '
 		!/^#/ && $2 == host && ($1 == line || line == "latest") { line = $1; print; found = 1 }
-		END { exit !found }' $locks
+		END { exit !found }' $(locks)
 }
 
 # need_pins LINE – end the script where a line is not pinned.
