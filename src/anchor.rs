@@ -49,6 +49,8 @@ pub enum Keeper {
     Anchor,
     /// The same, but the kernel has no overlay, and whoever deletes the binaries' directory ends it.
     AnchorOnDirectory,
+    /// The same, with copies in memory of the binaries that were mounted into the directory one by one.
+    AnchorOnCopy,
     /// Something that we don't see, but they are still there without any mount of ours.
     Other,
     /// As long as this process runs, its mount.
@@ -365,53 +367,64 @@ fn mount_tmpfs(at: &Path) -> Result<()> {
 /// A directory that somebody deletes loses what is mounted on it, and an engine with plain directories (`vfs`) deletes the
 /// container's. So there an overlay goes in between, whose root nobody can delete. An overlay's own directories (the
 /// container's root in most engines) are deleted below it, which doesn't touch them.
+///
+/// A file that was mounted into the directory by itself (`-v FILE:/qus/bin/FILE`) is on a mount that nothing can be mounted in,
+/// and doesn't pin the one below it. So it is copied into that overlay: its size in memory, for as long as its handler.
 fn mount_binaries(dir: &Path, at: &Path) -> Result<(File, Keeper)> {
     let failed =
         |e: Errno| Error::new(Step::Keep, format!("the handlers by a mount of {}", dir.display()), e);
     let bind = |flags| mount(Some(dir), at, None::<&str>, MsFlags::MS_BIND | flags, None::<&str>);
-    let keeper = if has_mounts_in(dir) {
-        // Files that were mounted into it one by one (`-v FILE:/qus/bin/FILE`) come along only so. They don't pin the mount
-        // below them: whether their handlers last depends on the host.
+    let alone = files_mounted_in(dir);
+    let is_overlay = statfs(dir).map_err(failed)?.filesystem_type() == OVERLAYFS;
+    let keeper = if !alone.is_empty() && mount_overlay(dir, at, &alone).is_ok() {
+        Keeper::AnchorOnCopy
+    } else if !alone.is_empty() {
+        // They come along only so, and whether their handlers last depends on the host.
         bind(MsFlags::MS_REC).map_err(failed)?;
         Keeper::Other
-    } else if statfs(dir).map_err(failed)?.filesystem_type() == OVERLAYFS {
-        bind(MsFlags::empty()).map_err(failed)?;
-        Keeper::Anchor
-    } else if mount_overlay(dir, at).is_ok() {
+    } else if !is_overlay && mount_overlay(dir, at, &[]).is_ok() {
         Keeper::Anchor
     } else {
         bind(MsFlags::empty()).map_err(failed)?;
-        Keeper::AnchorOnDirectory
+        if is_overlay { Keeper::Anchor } else { Keeper::AnchorOnDirectory }
     };
     let root = open(at, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
     root.map(|root| (File::from(root), keeper)).map_err(failed)
 }
 
-/// Is something mounted on a file or directory in this one?
-fn has_mounts_in(dir: &Path) -> bool {
+/// The files that are mounted in this directory one by one.
+fn files_mounted_in(dir: &Path) -> Vec<PathBuf> {
     let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    // The fifth field is the mount point (proc_pid_mountinfo(5)).
-    let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(Path::new);
     let dir = std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
-    points.into_iter().any(|point| point != dir && point.starts_with(&dir))
+    // The fifth field is the mount point (proc_pid_mountinfo(5)).
+    let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
+    points.filter(|point| point.parent() == Some(&dir) && point.is_file()).collect()
 }
 
-/// A read-only overlay needs two layers: the second is an empty tmpfs, mounted where the overlay goes then.
-fn mount_overlay(dir: &Path, at: &Path) -> std::result::Result<(), Errno> {
+/// A read-only overlay of the directory, with copies of these files above it. It needs two layers: the other one is a tmpfs,
+/// mounted where the overlay goes then.
+fn mount_overlay(dir: &Path, at: &Path, files: &[PathBuf]) -> std::io::Result<()> {
     // Named by its descriptor: commas, colons and backslashes in a path would mean something in the options.
     let lower = open(dir, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
     if at.display().to_string().contains([',', ':', '\\']) {
-        return Err(Errno::EINVAL);
+        return Err(Errno::EINVAL.into());
     }
-    mount(Some("qus"), at, Some("tmpfs"), MsFlags::MS_NODEV, Some("mode=755,size=4k"))?;
-    let layers = format!("lowerdir={}:{}", own_path(&lower).display(), at.display());
-    let mounted = mount(
-        Some("qus"),
-        at,
-        Some("overlay"),
-        MsFlags::MS_NODEV | MsFlags::MS_RDONLY,
-        Some(layers.as_str()),
-    );
+    // In KiB, with a page for the directory and one for the end of each file.
+    let mut size = 4;
+    for file in files {
+        size += file.metadata()?.len() / 1024 + 4;
+    }
+    let size = format!("mode=755,size={size}k");
+    mount(Some("qus"), at, Some("tmpfs"), MsFlags::MS_NODEV, Some(size.as_str()))?;
+    let layers = format!("lowerdir={}:{}", at.display(), own_path(&lower).display());
+    let copied = files.iter().try_for_each(|file| {
+        let name = file.file_name().unwrap_or_default();
+        std::fs::copy(file, at.join(name)).map(drop)
+    });
+    let mounted = copied.and_then(|()| {
+        let flags = MsFlags::MS_NODEV | MsFlags::MS_RDONLY;
+        Ok(mount(Some("qus"), at, Some("overlay"), flags, Some(layers.as_str()))?)
+    });
     if mounted.is_err() {
         // What the caller sees is why the overlay was refused; the tmpfs below does no harm if it stays.
         let _ = umount2(at, MntFlags::MNT_DETACH);

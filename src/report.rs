@@ -263,6 +263,9 @@ const fn keeper_text(keeper: Keeper) -> &'static str {
         Keeper::AnchorOnDirectory => {
             "an anchor, until the emulators' directory is deleted: this kernel has no overlay"
         }
+        Keeper::AnchorOnCopy => {
+            "an anchor, with copies in memory of the emulators that were mounted one by one"
+        }
         Keeper::Other => "a mount of binfmt_misc that is not ours",
         Keeper::Ourselves => "this process",
     }
@@ -310,6 +313,7 @@ fn as_json(report: &Report, exit: Exit) -> String {
                     Keeper::Host => "host",
                     Keeper::Anchor => "anchor",
                     Keeper::AnchorOnDirectory => "anchor-on-directory",
+                    Keeper::AnchorOnCopy => "anchor-on-copy",
                     Keeper::Other => "other",
                     Keeper::Ourselves => "process",
                 });
