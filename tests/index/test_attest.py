@@ -48,7 +48,8 @@ class AttestTest(LayoutTest):
         manifest = json.loads(self.get(manifest))
         config = json.loads(self.get(manifest["config"]))
         self.assertEqual(config["rootfs"]["diff_ids"], [each["digest"] for each in manifest["layers"]])
-        self.assertEqual(manifest["subject"]["digest"], image["digest"])
+        self.assertEqual(manifest["subject"], {key: image[key] for key in ("mediaType", "digest", "size")})
+        self.assertEqual(manifest["artifactType"], "application/vnd.docker.attestation.manifest.v1+json")
         found = [json.loads(self.get(each)) for each in manifest["layers"]]
         for statement in found:
             self.assertEqual([each["digest"] for each in statement["subject"]], [{"sha256": image["digest"][7:]}])
