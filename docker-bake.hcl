@@ -147,9 +147,9 @@ function "facts" {
         "org.opencontainers.image.description"   = description
         "org.opencontainers.image.version"       = VERSION
         "org.opencontainers.image.revision"      = REVISION
-        "org.opencontainers.image.source"        = "https://github.com/aptman/qus"
-        "org.opencontainers.image.url"           = "https://github.com/aptman/qus"
-        "org.opencontainers.image.documentation" = "https://github.com/aptman/qus/blob/main/README.md"
+        "org.opencontainers.image.source"        = "https://github.com/dbhi/qus"
+        "org.opencontainers.image.url"           = "https://github.com/dbhi/qus"
+        "org.opencontainers.image.documentation" = "https://github.com/dbhi/qus/blob/main/README.md"
         "org.opencontainers.image.vendor"        = "aptman"
         "org.opencontainers.image.licenses"      = licences
     }

@@ -5,8 +5,8 @@ import os
 from spdx import purl
 
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
-SOURCE = "git+https://github.com/aptman/qus"
-BUILD_TYPE = "https://github.com/aptman/qus/blob/main/docs/images.md#provenance"
+SOURCE = "git+https://github.com/dbhi/qus"
+BUILD_TYPE = "https://github.com/dbhi/qus/blob/main/docs/images.md#provenance"
 
 
 def predicate(image, asked):

@@ -26,7 +26,7 @@ def purl(part, revision=None):
         case "std":
             return f"pkg:github/rust-lang/rust@{version}"
         case "qus":
-            return f"pkg:github/aptman/qus@{revision or 'v' + version}"
+            return f"pkg:github/dbhi/qus@{revision or 'v' + version}"
     return None
 
 
@@ -39,7 +39,7 @@ def package(part):
     """A part as a package."""
     where = f"https://crates.io/api/v1/crates/{part.name}/{part.version}/download" if part.kind == "crate" else NO
     if part.kind == "qus" and part.source:
-        where = f"git+https://github.com/aptman/qus@{part.source.removesuffix('-modified')}"
+        where = f"git+https://github.com/dbhi/qus@{part.source.removesuffix('-modified')}"
     out = {
         "SPDXID": identifier(part),
         "name": part.name,
@@ -123,7 +123,7 @@ def document(image, name, created):
     }
     # Unique to the contents, as the specification wants it.
     digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
-    content["documentNamespace"] = f"https://github.com/aptman/qus/sbom/{digest}"
+    content["documentNamespace"] = f"https://github.com/dbhi/qus/sbom/{digest}"
     return content
 
 
