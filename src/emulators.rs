@@ -13,7 +13,7 @@ use std::path::{Component, Path, PathBuf};
 use nix::errno::Errno;
 use sha2::{Digest, Sha256};
 
-use crate::arch::{ARCHES, PREFIX, own};
+use crate::arch::{ARCHES, Arch, PREFIX};
 use crate::elf::{Executable, Flaw, HEAD_LEN, Machine};
 use crate::error::{Error, Result, Step};
 
@@ -48,6 +48,8 @@ pub struct Emulator {
     pub file: File,
     /// Its digest, if the directory lists digests; it was compared.
     pub sum: Option<Sum>,
+    /// What runs it.
+    pub machine: Machine,
     /// What the file system says of it.
     pub metadata: Metadata,
 }
@@ -57,6 +59,8 @@ pub struct Emulator {
 pub struct Demands<'a> {
     /// Does this host execute programs of that machine?
     pub runs: &'a (dyn Fn(Machine) -> bool + Sync),
+    /// What this host is, to say if it doesn't.
+    pub host: fn() -> &'static Arch,
     /// It must not need a dynamic loader: with flag `F` it runs where there is none.
     pub is_static: bool,
 }
@@ -195,7 +199,7 @@ impl Store {
                 .hint("the image or the download is damaged: pull it again, or reinstall the package")
         })?;
         if !(demands.runs)(exe.machine) {
-            let (theirs, ours) = (machine_name(exe.machine), own().target);
+            let (theirs, ours) = (machine_name(exe.machine), (demands.host)().target);
             return Err(unfit(format!("it is a program for {theirs} hosts, and this host is {ours}"))
                 .hint(format!("take the {ours} variant of the image or package")));
         }
@@ -217,7 +221,7 @@ impl Store {
                 Some(found)
             }
         };
-        Ok(Emulator { file, sum, metadata })
+        Ok(Emulator { file, machine: exe.machine, sum, metadata })
     }
 }
 
@@ -318,6 +322,7 @@ fn machine_name(found: Machine) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arch::own;
 
     fn dir(name: &str) -> PathBuf {
         let dir = std::env::temp_dir().join(format!("qus-store-{}-{name}", std::process::id()));
@@ -326,7 +331,7 @@ mod tests {
     }
 
     fn demands(runs: &(dyn Fn(Machine) -> bool + Sync)) -> Demands<'_> {
-        Demands { runs, is_static: false }
+        Demands { runs, host: own, is_static: false }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, geteuid};
 
-use crate::arch::{ARCHES, Arch, host_family, own};
+use crate::arch::{ARCHES, Arch, host_family, named, own};
 use crate::elf::Machine;
 use crate::error::{Error, Step, Why};
 use crate::sys;
@@ -212,17 +212,39 @@ pub fn run_natives<'a>(arches: impl IntoIterator<Item = &'a Arch>) -> Vec<Verdic
 /// Does this kernel execute programs of that machine itself? Those of our own, and what it can run besides (i386 on amd64).
 #[must_use]
 pub fn runs_natively(machine: Machine) -> bool {
-    let is_native = |v: &Verdict| matches!(v, Verdict::Ran { by: By::Kernel, .. });
+    let is_native = |a: &'static Arch| match &run_natives([a])[..] {
+        [Verdict::Ran { by: By::Kernel, .. }] => true,
+        // Under emulation nothing can be traced, and sometimes nothing can be tried. What this kernel says it is, it runs.
+        [verdict] if verdict.is_unclear() || matches!(verdict, Verdict::Ran { by: By::Unknown, .. }) => {
+            kernel().is_some_and(|kernel| kernel.name == a.name)
+        }
+        _ => false,
+    };
     let row = || ARCHES.iter().find(|a| a.machine_bytes() == machine);
-    machine == own().machine_bytes() || row().is_some_and(|a| run_natives([a]).iter().any(is_native))
+    machine == own().machine_bytes() || row().is_some_and(is_native)
 }
 
-/// The family that this kernel is of, as it says since Linux 6.1; unlike `uname`, this is the truth under emulation as well.
-/// `None` where it says nothing, or something that the table doesn't know.
+/// What this host is. Under emulation that is not what we are ourselves.
+#[must_use]
+pub fn host() -> &'static Arch {
+    kernel().unwrap_or_else(own)
+}
+
+/// The architecture that this kernel says it is of; `None` where the table doesn't know that one.
+fn kernel() -> Option<&'static Arch> {
+    named(&kernel_name()?).next()
+}
+
+/// The family of it.
 fn kernel_family() -> Option<String> {
-    let arch = std::fs::read_to_string("/proc/sys/kernel/arch").ok()?;
-    let family = host_family(arch.trim());
+    let name = kernel_name()?;
+    let family = host_family(&name);
     ARCHES.iter().any(|a| a.family == family).then(|| family.to_owned())
+}
+
+/// What this kernel says that it is, since Linux 6.1; unlike `uname`, this is the truth under emulation as well.
+fn kernel_name() -> Option<String> {
+    std::fs::read_to_string("/proc/sys/kernel/arch").ok().map(|name| name.trim().to_owned())
 }
 
 fn start(index: usize, arch: &Arch, challenge: &Challenge) -> Result<Running, Errno> {
@@ -309,7 +331,6 @@ pub fn identity_of(metadata: &Metadata) -> Identity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arch::named;
 
     #[test]
     fn every_row_has_a_program_that_its_own_pattern_takes() {

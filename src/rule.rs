@@ -232,7 +232,11 @@ impl Entry {
         } else if let Some(magic) = magic.filter(|m| !m.is_empty()) {
             let mask = unhex(field("mask ")).filter(|m| m.len() == magic.len());
             Match::Magic {
-                offset: field("offset ").parse().unwrap_or(0),
+                // One that is no number of this machine's is behind all that the kernel reads.
+                offset: match field("offset ") {
+                    "" => 0,
+                    digits => digits.parse().unwrap_or(HEAD_MAX).min(HEAD_MAX),
+                },
                 mask: mask.unwrap_or_else(|| vec![0xff; magic.len()]),
                 magic,
             }
@@ -370,5 +374,11 @@ mod tests {
         assert_eq!(Entry::parse("odd", b"enabled\ninterpreter /x\r\n").interpreter, "/x\r");
         assert_eq!(Entry::parse("odd", b"\xff\xfe").interpreter, "");
         assert_eq!(Entry::parse("odd", b"enabled\nmagic 7f4\nmask zz\n").matches, Match::Unknown);
+        // Its sum with anything must not be the beginning of the file, however long a word is.
+        for offset in [u64::MAX.to_string(), u64::from(u32::MAX).to_string(), "9".repeat(30), "x".to_owned()]
+        {
+            let far = Entry::parse("far", format!("enabled\noffset {offset}\nmagic 7f454c46\n").as_bytes());
+            assert!(!far.takes(b"\x7fELF") && far.rule().line().is_err(), "{offset}");
+        }
     }
 }

@@ -46,7 +46,7 @@ fn prepare(wanted: &Wanted, style: &Style) -> Result<()> {
             _ => continue,
         };
         let rule = rule(arch, style, Some(&file));
-        store.check(&file, Demands { runs: &probe::runs_natively, is_static: false })?;
+        store.check(&file, Demands { runs: &probe::runs_natively, host: probe::host, is_static: false })?;
         ground.register(&rule, &file)?;
     }
     sys::return_to_user(uid, gid).map_err(refused)

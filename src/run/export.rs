@@ -3,14 +3,15 @@
 use super::files::deliver;
 use super::style::{flags, rule};
 use super::{Apart, Done, Export, Format, Report, Style, Wanted, rows_of};
-use crate::arch::{Arch, host_family, own};
+use crate::arch::{Arch, host_family};
 use crate::emulators::Store;
 use crate::error::{Error, Result, Step};
+use crate::probe;
 use crate::rule::{Match, escaped};
 
 pub(super) fn export(request: &Export, report: &mut Report) -> Done {
     // The files are for another moment, maybe another host: what runs natively is a question of names, as in QEMU's script.
-    let family = request.host.as_deref().map_or(own().family, host_family);
+    let family = request.host.as_deref().map_or_else(|| probe::host().family, host_family);
     // Binaries that can be seen say by their names whether the suffix is right; those of another host can't be seen.
     let store = Store::open(request.style.dir(), request.style.dir()).ok();
     let (mut files, rows) = (Vec::new(), rows_of(&request.wanted));

@@ -20,7 +20,7 @@ use crate::probe::{self, By, Verdict};
 use collect::collect;
 pub(super) use collect::not_carried;
 use job::Job;
-use verify::verify;
+use verify::{Checked, verify};
 
 pub(super) fn install(request: &Install, report: &mut Report) -> Done {
     if request.hold.is_some() && !request.dry_run {
@@ -144,7 +144,10 @@ fn register(jobs: &mut Vec<Job>, ground: &Ground, request: &Install, report: &mu
     }
     binfmt.check_writable()?;
     let entries = binfmt.entries()?;
-    if entries.iter().any(|e| e.takes(own().pattern.magic()))
+    jobs.iter_mut().for_each(|job| job.plan(&entries, request));
+    verify(jobs, ground, &request.style, report);
+    if jobs.iter().filter_map(|j| j.emulator.as_ref()).any(Checked::is_as_we_are)
+        && entries.iter().any(|e| e.takes(own().pattern.magic()))
         && !matches!(probe::run([own()])[..], [Verdict::Ran { by: By::Kernel, .. }])
     {
         report.note(format!(
@@ -153,8 +156,6 @@ fn register(jobs: &mut Vec<Job>, ground: &Ground, request: &Install, report: &mu
             own().name
         ));
     }
-    jobs.iter_mut().for_each(|job| job.plan(&entries, request));
-    verify(jobs, ground, &request.style, report);
     for job in jobs {
         let done = job.act(ground, &entries, request, report);
         job.fail_on(done, report);

@@ -10,7 +10,7 @@ use std::process::Command as Process;
 use super::platforms::platforms;
 use super::{Answer, Done, Outcome, Report, Wanted, rows_of};
 use crate::anchor::{Ground, Place};
-use crate::arch::{ARCHES, Arch, own};
+use crate::arch::{ARCHES, Arch};
 use crate::error::{Error, Result, Step};
 use crate::probe::{self, By, Verdict};
 
@@ -65,9 +65,15 @@ pub(super) fn list() -> Done {
 pub(super) fn status(at: Option<&Path>) -> Done {
     let entries = ground(Place::look()?, at)?.binfmt().entries()?;
     let verdicts: Vec<_> = ARCHES.iter().zip(probe::run(ARCHES)).filter(|(_, v)| v.ran()).collect();
-    let is_native = |v: &Verdict| matches!(v, Verdict::Ran { by: By::Kernel, .. });
-    let (mut native, emulated): (Vec<_>, Vec<_>) = verdicts.into_iter().partition(|(_, v)| is_native(v));
-    native.sort_by_key(|(arch, _)| arch.name != own().name);
+    let (mut native, emulated): (Vec<_>, Vec<_>) = verdicts.into_iter().partition(|(arch, v)| match v {
+        Verdict::Ran { by: By::Kernel, .. } => true,
+        // Where it could not be traced, it is native if no handler takes it.
+        Verdict::Ran { by: By::Unknown, .. } => {
+            !entries.iter().any(|e| e.enabled && e.takes(arch.pattern.magic()))
+        }
+        _ => false,
+    });
+    native.sort_by_key(|(arch, _)| arch.name != probe::host().name);
     let native = native.into_iter().flat_map(|(arch, _)| platforms(arch, true));
     let emulated = emulated.into_iter().flat_map(|(arch, _)| platforms(arch, false));
     let emulators = entries.into_iter().filter(|e| e.enabled).map(|e| e.name).collect();

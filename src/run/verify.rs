@@ -8,7 +8,7 @@ use crate::probe;
 
 pub(super) fn verify(style: &Style, report: &mut Report) -> Done {
     let store = Store::open(style.dir(), style.dir())?;
-    let demands = Demands { runs: &probe::runs_natively, is_static: style.persistent };
+    let demands = Demands { runs: &probe::runs_natively, host: probe::host, is_static: style.persistent };
     let started = Instant::now();
     let (mut files, mut bytes) = (0, 0);
     for name in store.names() {

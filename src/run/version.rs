@@ -25,7 +25,7 @@ pub(super) fn version(style: &Style, report: &mut Report) -> Done {
     let checked = Store::open(dir, dir).and_then(|store| {
         let find = |suffix| ARCHES.iter().find_map(|a| store.find(a.emulator, &style.prefix, suffix));
         let Some(name) = find(STATIC).or_else(|| find("")) else { return Ok(None) };
-        store.check(&name, Demands { runs: &probe::runs_natively, is_static: false })?;
+        store.check(&name, Demands { runs: &probe::runs_natively, host: probe::host, is_static: false })?;
         Ok(Some(store.path_of(&name)))
     });
     match checked {

@@ -189,7 +189,6 @@ fn an_entrypoint_of_another_host_registers_nothing_that_the_real_host_runs_itsel
         s.step(&format!("arm64-qus -s -- -p {asked}"));
     }
     s.step("ls /mnt");
-    // That entrypoint may be older than this test: what it says of the others is left open.
     for asked in ["aarch64", "arm"] {
         let output = s.enter(&format!("arm64-qus -s -- -p {asked}")).output().unwrap();
         assert!(!output.status.success(), "{asked}: {output:?}");
@@ -198,6 +197,19 @@ fn an_entrypoint_of_another_host_registers_nothing_that_the_real_host_runs_itsel
     // Its own emulators must be emulated, too, and the one who does that finds them by their path only.
     s.step("arm64-qus -s -- -p arm");
     s.compare("other-host");
+}
+
+#[test]
+fn an_emulated_entrypoint_takes_the_emulators_of_the_real_host_and_knows_what_that_runs_itself() {
+    let Some(mut s) = Sandbox::with_arm64_entrypoint() else { return };
+    s.quietly("mount -t binfmt_misc b /mnt; qus -s -- -p aarch64; ln -s /arm64v8/qus /path/arm64-qus");
+    s.step("arm64-qus -s -- -p arm");
+    s.step("/foreign/busybox-arm uname -m");
+    s.step("arm64-qus status");
+    // A file for x86_64 programs, registered at boot, would be the end of all of them.
+    s.step("arm64-qus export binfmt.d x86_64 i386 s390x | cut -d : -f 2");
+    s.step("arm64-qus -s -- -p -Q /arm64v8/sid/bin --no-prove s390x");
+    s.compare("emulated");
 }
 
 #[test]

@@ -111,7 +111,7 @@ fn carried_over(
     report: &mut Report,
 ) -> Result<Vec<Job>> {
     let style = Style { persistent: true, ..request.style.clone() };
-    let demands = Demands { runs: &probe::runs_natively, is_static: true };
+    let demands = Demands { runs: &probe::runs_natively, host: probe::host, is_static: true };
     let (mut jobs, mut lost) = (Vec::new(), Vec::new());
     for (arch, verdict) in runs_through_host(ARCHES, request.shadow_host)? {
         // Checked before anything is mounted: afterwards it is too late.

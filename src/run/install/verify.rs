@@ -10,6 +10,8 @@ use std::thread::Builder;
 
 use super::job::Job;
 use crate::anchor::Ground;
+use crate::arch::own;
+use crate::elf::Machine;
 use crate::emulators::{Demands, Emulator, Store, Sum, digest};
 use crate::error::Result;
 use crate::probe::{self, Identity, identity, identity_of};
@@ -20,6 +22,7 @@ use crate::run::{Report, Style};
 pub(super) struct Checked {
     identity: Identity,
     len: u64,
+    machine: Machine,
     sum: Option<Sum>,
     /// May everybody write to it?
     is_open_to_all: bool,
@@ -29,10 +32,11 @@ pub(super) struct Checked {
 
 impl Checked {
     fn new(emulator: Emulator) -> Self {
-        let Emulator { file, sum, metadata } = emulator;
+        let Emulator { file, machine, sum, metadata } = emulator;
         Self {
             identity: identity_of(&metadata),
             len: metadata.len(),
+            machine,
             sum,
             is_open_to_all: metadata.mode() & libc::S_IWOTH != 0,
             file: Some(Arc::new(file)),
@@ -41,6 +45,11 @@ impl Checked {
 
     pub(super) const fn is_verified(&self) -> bool {
         self.sum.is_some()
+    }
+
+    /// Is it a program of the architecture that we are one of?
+    pub(super) fn is_as_we_are(&self) -> bool {
+        self.machine == own().machine_bytes()
     }
 
     /// Lets go of the file, and of the mount through which it was opened.
@@ -85,7 +94,7 @@ fn check_all(store: &Store, files: &[&str], persistent: bool) -> Vec<Result<Chec
     let mut unique: Vec<_> = files.to_vec();
     unique.sort_unstable();
     unique.dedup();
-    let demands = Demands { runs: &probe::runs_natively, is_static: persistent };
+    let demands = Demands { runs: &probe::runs_natively, host: probe::host, is_static: persistent };
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
