@@ -19,6 +19,7 @@ chmod +x /path/container
 mkdir -p /image/proc /image/usr /image/qus/bin /image/qus/anchor
 for dir in bin lib lib64; do cp -P /$dir /image/; done
 cp /qus/register /image/qus/
+[ ! -d /emulated ] || cp -a /emulated /image/
 cp /qus/bin/qemu-aarch64-static /image/qus/bin/
 grep qemu-aarch64-static /qus/bin/SHA256SUMS >/image/qus/bin/SHA256SUMS"#;
 

@@ -6,7 +6,7 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, is_emulated};
 
 fn is_long() -> bool {
     std::env::var_os("QUS_TEST_LOAD").is_some_and(|v| v == "long")
@@ -28,7 +28,11 @@ fn mounts() -> Option<usize> {
 #[test]
 fn registering_and_removing_again_and_again_leaves_nothing() {
     let Some(s) = Sandbox::with_static_entrypoint() else { return };
-    let (rounds, step) = if is_long() { (1000, 10) } else { (30, 30) };
+    let (rounds, step) = match is_long() {
+        true => (1000, 10),
+        false if is_emulated() => (5, 5),
+        false => (30, 30),
+    };
     let before = mounts();
     let started = Instant::now();
     for _ in 0..rounds / step {
@@ -63,7 +67,11 @@ fn registering_and_removing_again_and_again_leaves_nothing() {
 #[test]
 fn many_runs_at_the_same_time_all_end_well() {
     let Some(s) = Sandbox::with_static_entrypoint() else { return };
-    let many = if is_long() { 50 } else { 12 };
+    let many = match is_long() {
+        true => 50,
+        false if is_emulated() => 6,
+        false => 12,
+    };
     let started = Instant::now();
     let failed = s.quietly(&format!(
         "for i in $(seq {many}); do

@@ -16,3 +16,12 @@ mod others;
 mod refuse;
 mod register;
 mod rules;
+
+#[test]
+fn tests_that_are_left_out_for_other_hosts_exist() {
+    let listed = std::process::Command::new(std::env::current_exe().unwrap()).arg("--list").output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    for test in sandbox::all_left_out() {
+        assert!(listed.lines().any(|line| line == format!("{test}: test")), "tests/kernel/left-out: {test}");
+    }
+}

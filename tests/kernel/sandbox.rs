@@ -1,6 +1,10 @@
 //! A private place for each test: own user, mount and PID namespaces, and with the first a binfmt_misc of its own. It needs no
 //! root, changes nothing on the host, and ends with the test.
 //!
+//! `QUS_TEST_HOST=s390x` (any of manifests/hosts) has the entrypoint that scripts/entrypoint has built for that host tested
+//! instead of cargo's. Where this machine can't run it, its QEMU is called by name, so no handler is needed for it; all else in
+//! the sandbox stays as it is. What can't pass so is in the file `left-out` beside this one.
+//!
 //! Where something is missing, the test is skipped and says so on stderr; where `CI` is set, that is a failure.
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -8,12 +12,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use qus::arch::{named, own};
+
 use crate::transcript::Transcript;
 
 /// One test's place.
 pub(crate) struct Sandbox {
     holder: Child,
     pid: String,
+    /// Seconds that one command may take.
+    patience: u32,
     transcript: Transcript,
 }
 
@@ -32,28 +40,19 @@ const ONCE_MAPPED: &str = r#"until read -r _ </proc/self/gid_map; do sleep 0.01;
 impl Sandbox {
     /// A new one, with the image's layout: the emulators in /qus/bin, and /qus/anchor. No binfmt_misc is mounted in it.
     pub(crate) fn new() -> Option<Self> {
-        Self::start(tested(), None, Users::Root).inspect_err(|why| skip(why)).ok()
+        Self::of(tested(), None, Users::Root)
     }
 
     /// The same, with the entrypoint as it is in the image: static, with the system calls of another C library.
     #[allow(dead_code)] // for tests/kernel
     pub(crate) fn with_static_entrypoint() -> Option<Self> {
-        let made_by = "scripts/entrypoint amd64";
-        let found = directory("QUS_TEST_STATIC", "target/dist/amd64", made_by).map(|dir| dir.join("qus"));
-        let fresh = found.and_then(|built| {
-            if is_current(&built) {
-                Ok(built)
-            } else {
-                Err(format!("{} is older than the source: {made_by}", built.display()))
-            }
-        });
-        fresh.and_then(|built| Self::start(&built, None, Users::Root)).inspect_err(|why| skip(why)).ok()
+        Self::of(Entrypoint::built_for(&host().unwrap_or("amd64".to_owned())), None, Users::Root)
     }
 
     /// The same, with other users in it than root. To make that, one must be root.
     #[allow(dead_code)] // for tests/truth
     pub(crate) fn with_many_users() -> Option<Self> {
-        Self::start(tested(), None, Users::Many).inspect_err(|why| skip(why)).ok()
+        Self::of(tested(), None, Users::Many)
     }
 
     /// The same, with the arm64 entrypoint and its emulators in /arm64v8.
@@ -61,12 +60,25 @@ impl Sandbox {
         let made_by = "scripts/entrypoint arm64v8; scripts/emulators sid arm64v8";
         let found = directory("QUS_TEST_ARM64", "target/dist/arm64v8", made_by).and_then(|dir| {
             let is_complete = dir.join("qus").is_file() && dir.join("sid/bin").is_dir();
-            if is_complete { Ok(dir) } else { Err(format!("{} is incomplete: {made_by}", dir.display())) }
+            match is_complete {
+                true if is_current(&dir.join("qus")) => Ok(dir),
+                true => Err(format!("{} is older than the source: {made_by}", dir.display())),
+                false => Err(format!("{} is incomplete: {made_by}", dir.display())),
+            }
         });
-        found.and_then(|dir| Self::start(tested(), Some(&dir), Users::Root)).inspect_err(|why| skip(why)).ok()
+        let dir = found.inspect_err(|why| skip(why)).ok()?;
+        Self::of(tested(), Some(&dir), Users::Root)
     }
 
-    fn start(entrypoint: &Path, arm64: Option<&Path>, users: Users) -> Result<Self, String> {
+    fn of(entrypoint: Result<Entrypoint, String>, arm64: Option<&Path>, users: Users) -> Option<Self> {
+        if let Some(why) = left_out() {
+            tell("LEFT OUT", why);
+            return None;
+        }
+        entrypoint.and_then(|e| Self::start(&e, arm64, users)).inspect_err(|why| skip(why)).ok()
+    }
+
+    fn start(entrypoint: &Entrypoint, arm64: Option<&Path>, users: Users) -> Result<Self, String> {
         if std::env::consts::ARCH != "x86_64" {
             return Err("the transcripts are those of an x86_64 host".to_owned());
         }
@@ -79,7 +91,8 @@ impl Sandbox {
             .args((users == Users::Root).then_some("--map-root-user"))
             .args(["--mount", "--propagation=private", "--pid", "--fork", "--kill-child"])
             .args(["sh", "-c", ONCE_MAPPED, "sh", "-c", include_str!("sandbox.sh"), "sandbox"])
-            .args([env!("CARGO_TARGET_TMPDIR").as_ref(), entrypoint, &emulators, &foreign])
+            .args([env!("CARGO_TARGET_TMPDIR").as_ref(), &*entrypoint.file, &emulators, &foreign])
+            .arg(&entrypoint.by)
             .args(arm64)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -97,7 +110,8 @@ impl Sandbox {
             let _ = holder.wait();
             return Err(format!("no private namespaces with a binfmt_misc here: {}", why.trim()));
         }
-        Ok(Self { holder, pid: pid.trim().to_owned(), transcript: Transcript::default() })
+        let patience = if entrypoint.by.is_empty() { 60 } else { 300 };
+        Ok(Self { holder, pid: pid.trim().to_owned(), patience, transcript: Transcript::default() })
     }
 
     /// A step of the test: its commands and what they print become part of the transcript.
@@ -118,7 +132,7 @@ impl Sandbox {
         let mut command = Command::new("timeout");
         command
             .args([
-                "60",
+                &self.patience.to_string(),
                 "nsenter",
                 "--target",
                 &self.pid,
@@ -148,9 +162,66 @@ impl Drop for Sandbox {
     }
 }
 
-/// The entrypoint that cargo has built for the tests.
-fn tested() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_qus"))
+/// What is called `qus` in a sandbox.
+struct Entrypoint {
+    file: PathBuf,
+    /// The emulator that runs it and its options; nothing, where this machine does.
+    by: String,
+}
+
+impl Entrypoint {
+    /// The one that scripts/entrypoint has built for a host.
+    fn built_for(host: &str) -> Result<Self, String> {
+        let made_by = format!("scripts/entrypoint {host}");
+        let file = directory("QUS_TEST_STATIC", &format!("target/dist/{host}"), &made_by)?.join("qus");
+        let arch = named(host).next().ok_or_else(|| format!("there is no host {host}"))?;
+        if !is_current(&file) {
+            return Err(format!("{} is older than the source: {made_by}", file.display()));
+        }
+        let mut by = String::new();
+        if arch.family != own().family {
+            by = format!("qemu-{}-static", arch.emulator);
+        }
+        if host == "arm32v6" {
+            by.push_str(" -cpu arm1176"); // the first Raspberry Pi's
+        }
+        Ok(Self { file, by })
+    }
+}
+
+/// Whose entrypoint is tested, if it isn't cargo's.
+fn host() -> Option<String> {
+    std::env::var("QUS_TEST_HOST").ok()
+}
+
+/// What is tested.
+fn tested() -> Result<Entrypoint, String> {
+    let cargos = || Ok(Entrypoint { file: env!("CARGO_BIN_EXE_qus").into(), by: String::new() });
+    host().map_or_else(cargos, |host| Entrypoint::built_for(&host))
+}
+
+/// Is what is tested another host's, emulated? Then all takes ten times as long.
+#[allow(dead_code)] // for tests/kernel
+pub(crate) fn is_emulated() -> bool {
+    tested().is_ok_and(|e| !e.by.is_empty())
+}
+
+/// The rows of the file `left-out`: hosts, a test, and why it can't pass there.
+fn rows() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    let rows = include_str!("left-out").lines().filter(|l| !l.starts_with('#'));
+    rows.map(|row| {
+        let columns: Vec<_> = row.splitn(3, '\t').collect();
+        let [hosts, test, why] = columns[..] else { panic!("left-out: three columns, not '{row}'") };
+        (hosts, test, why)
+    })
+}
+
+/// Why this test is left out, if it is. `QUS_TEST_LEFT_OUT=run` runs them all the same: they must fail.
+fn left_out() -> Option<&'static str> {
+    let host = host().filter(|_| std::env::var_os("QUS_TEST_LEFT_OUT").is_none())?;
+    let is_there = |hosts: &str| hosts.split(' ').any(|h| h == host || h == "emulated" && is_emulated());
+    let test = test_name();
+    rows().find(|(hosts, name, _)| *name == test && is_there(hosts)).map(|(_, _, why)| why)
 }
 
 /// Is it newer than each file of the source?
@@ -198,9 +269,23 @@ fn directory(variable: &str, usual: &str, made_by: &str) -> Result<PathBuf, Stri
     }
 }
 
-/// Says that a test could not be run, past the test harness, which keeps quiet about tests that end well.
+fn test_name() -> String {
+    std::thread::current().name().unwrap_or_default().to_owned()
+}
+
+/// Past the test harness, which keeps quiet about tests that end well.
+fn tell(what: &str, why: &str) {
+    let _ = writeln!(std::io::stderr(), "{what} {}: {why}", test_name());
+}
+
+/// The tests that are left out for some host.
+#[allow(dead_code)] // for tests/kernel
+pub(crate) fn all_left_out() -> impl Iterator<Item = &'static str> {
+    rows().map(|(_, test, _)| test)
+}
+
+/// Says that a test could not be run.
 pub(crate) fn skip(why: &str) {
-    let test = std::thread::current().name().unwrap_or_default().to_owned();
     assert!(std::env::var_os("CI").is_none(), "in CI nothing is skipped: {why}");
-    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
+    tell("SKIPPED", why);
 }

@@ -1,6 +1,6 @@
 # The inside of a sandbox: process 1 of new user, mount and PID namespaces; run by sandbox.rs.
-# Arguments: the folder to build the root on, the entrypoint, the emulators, the foreign programs, and what
-# goes to /arm64v8, if anything does.
+# Arguments: the folder to build the root on, the entrypoint, the emulators, the foreign programs, which of the emulators
+# runs the entrypoint, with options, or nothing; and what goes to /arm64v8, if anything does.
 #
 # The root is a tmpfs that looks like our image (/qus) with the host's programs beside it. No binfmt_misc is mounted.
 # Prints our PID as the outside knows it, waits for standard input to be closed, and removes all handlers.
@@ -26,10 +26,20 @@ else
 fi
 mount --bind "$4" "$1/foreign"
 : >"$1/qus/register"
-mount --bind "$2" "$1/qus/register"
-if [ $# -gt 4 ]; then
+case $5 in
+'') mount --bind "$2" "$1/qus/register" ;;
+*)
+    mkdir "$1/emulated"
+    cp "$3/${5%% *}" "$1/emulated/qemu"
+    cp "$2" "$1/emulated/qus"
+    case $5 in *' '*) options=${5#* } ;; *) options= ;; esac
+    printf '#!/bin/sh\nexec /emulated/qemu %s -0 "$0" /emulated/qus "$@"\n' "$options" >"$1/qus/register"
+    chmod +x "$1/qus/register"
+    ;;
+esac
+if [ $# -gt 5 ]; then
     mkdir "$1/arm64v8"
-    mount --bind "$5" "$1/arm64v8"
+    mount --bind "$6" "$1/arm64v8"
 fi
 ln -s /qus/register "$1/path/qus"
 cd "$1"

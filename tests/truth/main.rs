@@ -69,8 +69,8 @@ fn exit_code_0_means_that_it_works_and_any_other_that_it_does_not() {
         }
     }
     assert!(wrong.is_empty(), "\n{wrong}");
-    if seen.values().any(Option::is_none) {
-        return; // it was said why; the document is for all of them
+    if seen.values().any(Option::is_none) || std::env::var_os("QUS_TEST_HOST").is_some() {
+        return; // it was said why; the document is for all of them, and for this machine's own entrypoint
     }
     let document = document(&scenarios, seen.values().flatten());
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/truth.md");
