@@ -3,10 +3,11 @@
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 
-use super::install::not_carried;
+use super::install::{cannot_tell, not_carried};
 use super::style::rule;
 use super::{Style, Wanted};
 use crate::anchor::Ground;
+use crate::arch::Arch;
 use crate::emulators::{Demands, Store};
 use crate::error::{Error, Result, Step};
 use crate::probe::{self, By, Verdict};
@@ -29,6 +30,12 @@ fn prepare(wanted: &Wanted, style: &Style) -> Result<()> {
     let store = Store::open(style.dir(), style.dir())?;
     let rows = rows_of(wanted);
     let natives = probe::run_natives(rows.iter().copied());
+    let find = |arch: &Arch| store.find(arch.emulator, &style.prefix, &style.suffix);
+    let is_unclear = |(arch, native): &(&Arch, Verdict)| native.is_unclear() && find(arch).is_some();
+    let (unclear, rows): (Vec<_>, Vec<_>) = rows.into_iter().zip(natives).partition(is_unclear);
+    if let Some(error) = cannot_tell(&unclear) {
+        return Err(error);
+    }
     let refused = |e| {
         Error::new(Step::Mount, "in a user namespace of its own", e).hint(
             "the kernel must allow unprivileged user namespaces (user.max_user_namespaces, \
@@ -37,10 +44,10 @@ fn prepare(wanted: &Wanted, style: &Style) -> Result<()> {
     };
     let (uid, gid) = sys::enter_user_namespace().map_err(refused)?;
     let ground = Ground::of_our_own(None)?;
-    for (arch, native) in rows.into_iter().zip(natives) {
-        let is_native = matches!(native, Verdict::Ran { by: By::Kernel, .. });
-        let file = store.find(arch.emulator, &style.prefix, &style.suffix);
-        let file = match file {
+    for (arch, native) in rows {
+        // What ran and could not be traced is taken for the kernel's: a handler for that would end every execution in here.
+        let is_native = matches!(native, Verdict::Ran { by: By::Kernel | By::Unknown, .. });
+        let file = match find(arch) {
             Some(file) if !is_native => file,
             None if !is_native && *wanted != Wanted::All => return Err(not_carried(arch, style)),
             _ => continue,

@@ -18,7 +18,7 @@ use crate::arch::own;
 use crate::error::{Error, Result, Step, Why};
 use crate::probe::{self, By, Verdict};
 use collect::collect;
-pub(super) use collect::not_carried;
+pub(super) use collect::{cannot_tell, not_carried};
 use job::Job;
 use verify::{Checked, verify};
 

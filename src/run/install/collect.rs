@@ -89,7 +89,7 @@ pub(in crate::run) fn not_carried(arch: &Arch, style: &Style) -> Error {
 }
 
 /// With a handler for what the kernel runs itself, nothing would run any more: what can't be tried is not registered.
-fn cannot_tell(unclear: &[(&Arch, Verdict)]) -> Option<Error> {
+pub(in crate::run) fn cannot_tell(unclear: &[(&Arch, Verdict)]) -> Option<Error> {
     let (arch, verdict) = unclear.first()?;
     let names: Vec<_> = unclear.iter().map(|(arch, _)| arch.name).collect();
     let why =
