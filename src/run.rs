@@ -28,6 +28,7 @@ use crate::emulators::STATIC;
 use crate::error::{Error, Result, Step};
 use crate::probe::By;
 use crate::rule::Entry;
+use crate::sys;
 pub use doctor::{Finding, Grade};
 pub use hold::Stay;
 pub use version::{REVISION, VERSION};
@@ -444,6 +445,7 @@ impl Report {
 #[must_use]
 pub fn run(commands: &[Command]) -> Report {
     let mut report = Report::default();
+    sys::keep_ended_children();
     for command in commands {
         let done = match command {
             Command::Say(text) => Ok(Outcome::Text(text)),

@@ -14,7 +14,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, clone, unshare};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::prctl;
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Gid, Pid, Uid, getegid, geteuid, pipe2};
 
@@ -184,6 +184,15 @@ fn execute(path: &CStr, argv0: u8) -> i32 {
 #[must_use]
 pub fn has_no_new_privileges() -> bool {
     prctl::get_no_new_privs().unwrap_or(false)
+}
+
+/// Has the kernel keep our children until we have asked how they ended. A caller that ignores SIGCHLD has us inherit that, and
+/// then it keeps none.
+pub fn keep_ended_children() {
+    // SAFETY: no handler can run, neither before nor after: the signal was ignored, or as it is by default.
+    let done = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
+    // It fails for numbers that are no signal's.
+    debug_assert!(done.is_ok());
 }
 
 /// From now on these signals wait until [`wait_for`] takes them. Children inherit that.

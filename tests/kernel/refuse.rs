@@ -175,6 +175,15 @@ fn a_status_file_that_is_mounted_read_only_is_no_obstacle() {
     s.compare("read-only-status");
 }
 
+#[test]
+fn a_caller_that_ignores_the_end_of_its_children_is_no_obstacle() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.step("env --ignore-signal=CHLD qus -s -- -p arm");
+    s.step("env --ignore-signal=CHLD qus --version | tail -n 1 | cut -d ' ' -f 1-2");
+    s.step("env --ignore-signal=CHLD qus -- -r arm");
+    s.compare("ignored-children");
+}
+
 /// The answers of kernels and hosts that are not at hand, given by strace to one system call of the run.
 #[test]
 fn what_the_kernel_may_answer_is_explained() {
