@@ -183,7 +183,9 @@ impl Ground {
         // Where the kernel has no open_tree, handlers may survive all the same: whether they do is seen at the end.
         let cloned = root.zip(binaries).map(|((original, keeper), dir)| {
             let clone = sys::clone_tree(&original)?;
-            Ok(Tree { clone, names: dir.to_owned(), original, keeper })
+            // Relative to the directory itself, where we may be, nothing that is mounted there is seen.
+            let names = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+            Ok(Tree { clone, names, original, keeper })
         });
         let (tree, refused) =
             cloned.transpose().map_or_else(|errno| (None, Some(errno)), |tree| (tree, None));

@@ -103,7 +103,7 @@ impl fmt::Display for Unsayable {
                 write!(f, "its registration is {n} bytes long, and the kernel takes {LINE_MAX} at most")
             }
             Self::BadInterpreter => {
-                f.write_str("a path with a newline in it, or an empty one, can't be registered")
+                f.write_str("a path that is empty, is not UTF-8 or has a newline in it can't be registered")
             }
             Self::BadMatch => {
                 write!(

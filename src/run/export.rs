@@ -1,13 +1,13 @@
 //! Files of handlers, which make the host's own tools register them when it boots.
 
 use super::files::deliver;
-use super::style::{flags, rule};
-use super::{Apart, Done, Export, Format, Report, Style, Wanted, rows_of};
-use crate::arch::{Arch, host_family};
+use super::style::rule;
+use super::{Apart, Done, Export, Format, Report, Wanted, rows_of};
+use crate::arch::host_family;
 use crate::emulators::Store;
-use crate::error::{Error, Result, Step};
+use crate::error::{Error, Step};
 use crate::probe;
-use crate::rule::{Match, escaped};
+use crate::rule::{Match, Rule, escaped};
 
 pub(super) fn export(request: &Export, report: &mut Report) -> Done {
     // The files are for another moment, maybe another host: what runs natively is a question of names, as in QEMU's script.
@@ -22,28 +22,24 @@ pub(super) fn export(request: &Export, report: &mut Report) -> Done {
     for arch in rows.into_iter().filter(|a| a.family != family) {
         let file =
             store.as_ref().and_then(|s| s.find(arch.emulator, &request.style.prefix, &request.style.suffix));
+        let rule = rule(arch, &request.style, file.as_deref());
+        let name = match request.format {
+            Format::BinfmtD => format!("{}.conf", rule.name),
+            Format::UpdateBinfmts => rule.name.clone(),
+        };
+        let line = rule.line().map_err(|u| Error::new(Step::Write, name.as_str(), u.to_string()))?;
         files.push(match request.format {
-            Format::BinfmtD => {
-                (format!("{}.conf", arch.entry()), binfmt_d(arch, &request.style, file.as_deref())?)
-            }
-            Format::UpdateBinfmts => (arch.entry(), template(arch, &request.style, file.as_deref())),
+            // A line of binfmt.d(5) is a line of the kernel's.
+            Format::BinfmtD => (name, format!("{line}\n")),
+            Format::UpdateBinfmts => (name, template(&rule)),
         });
     }
     let apart = if request.format == Format::BinfmtD { Apart::Not } else { Apart::ByName };
     Ok(deliver(files, apart, request.to.as_deref(), request.dry_run, report))
 }
 
-/// A line of binfmt.d(5), which is a line of the kernel's.
-fn binfmt_d(arch: &Arch, style: &Style, file: Option<&str>) -> Result<String> {
-    let rule = rule(arch, style, file);
-    let line =
-        rule.line().map_err(|u| Error::new(Step::Write, format!("{}.conf", rule.name), u.to_string()))?;
-    Ok(format!("{line}\n"))
-}
-
 /// A template for `update-binfmts --import`.
-fn template(arch: &Arch, style: &Style, file: Option<&str>) -> String {
-    let (rule, flags) = (rule(arch, style, file), flags(style));
+fn template(rule: &Rule) -> String {
     let yes = |on: bool| if on { "yes" } else { "no" };
     let Match::Magic { magic, mask, .. } = &rule.matches else { return String::new() };
     format!(
@@ -52,8 +48,8 @@ fn template(arch: &Arch, style: &Style, file: Option<&str>) -> String {
         rule.interpreter,
         escaped(magic),
         escaped(mask),
-        yes(flags.credentials),
-        yes(flags.preserve_argv0),
-        yes(flags.fix_binary)
+        yes(rule.flags.credentials),
+        yes(rule.flags.preserve_argv0),
+        yes(rule.flags.fix_binary)
     )
 }

@@ -25,7 +25,8 @@ pub(in crate::run) fn rule(arch: &Arch, style: &Style, file: Option<&str>) -> Ru
     Rule {
         name: arch.entry(),
         matches: (&arch.pattern).into(),
-        interpreter: path.display().to_string(),
+        // A path that is not UTF-8 could only be said as another: none can't be registered.
+        interpreter: path.into_os_string().into_string().unwrap_or_default(),
         flags: flags(style),
     }
 }
@@ -40,7 +41,7 @@ static PRESERVES_ARGV0: LazyLock<bool> = LazyLock::new(|| {
 });
 
 /// The flags of a handler.
-pub(in crate::run) fn flags(style: &Style) -> Flags {
+fn flags(style: &Style) -> Flags {
     Flags {
         preserve_argv0: style.preserve_argv0.unwrap_or_else(|| *PRESERVES_ARGV0),
         open_binary: style.credentials,

@@ -107,7 +107,13 @@ fn paths_with_odd_characters_work_and_those_that_no_line_can_say_are_refused() {
         s.step(&format!("qus -s -- -p -Q '{dir}' arm"));
         s.step("/foreign/busybox-arm uname -m; qus -- -r arm");
     }
+    s.step("cd /own; qus -s -- -p -Q . arm; ls");
+    s.step("/foreign/busybox-arm uname -m; qus -- -r arm");
     s.step("qus -s -- -p -Q '/:|,;!%&+=@~^#' arm");
+    s.step(r"mkdir $(printf '/bytes\377'); cd /bytes*; cp /own/qemu-arm-static .; qus -s -- -p -Q . arm");
+    s.step("cd /bytes*; QEMU_BIN_DIR=$PWD qus -s -- -t arm");
+    s.step("cd /bytes*; QEMU_BIN_DIR=$PWD qus -s -- arm");
+    s.step("cd /bytes*; QEMU_BIN_DIR=$PWD qus export update-binfmts arm");
     s.step("qus -s -- -p -Q \"$(printf '/new\\nline')\" arm");
     s.step("qus -s -- -p -Q \"$(cat /long/name)\" arm 2>&1 | sed s/xx*/x/g");
     s.step("qus -s -- -p -Q \"$(cat /long/name)\" -t arm 2>&1 | sed s/xx*/x/g");
