@@ -89,11 +89,8 @@ pub fn failure(arch: &Arch, verdict: &Verdict) -> Error {
     let failed = |why: Why| Error::new(Step::Prove, format!("{} programs", arch.name), why);
     match verdict {
         Verdict::Refused(errno @ (Errno::EACCES | Errno::EPERM)) => failed((*errno).into())
-            .hint("programs in memory can't be executed here; --no-prove leaves this step out"),
-        Verdict::Untried(errno) => {
-            failed((*errno).into()).hint("no program can be tried here; --no-prove leaves this step out")
-        }
-        Verdict::Refused(errno) => failed((*errno).into()),
+            .hint("programs in memory can't be executed here; the sysctl vm.memfd_noexec may forbid that"),
+        Verdict::Refused(errno) | Verdict::Untried(errno) => failed((*errno).into()),
         Verdict::Died(signal) => failed(format!("their interpreter died of {signal}").into())
             .hint("another version of QEMU may do better: images are tagged by it"),
         Verdict::Exited(code) => failed(format!("their interpreter exited with status {code}").into()),

@@ -3,13 +3,15 @@
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 
+use nix::errno::Errno;
+
 use super::install::{cannot_tell, not_carried};
 use super::style::rule;
 use super::{Style, Wanted};
 use crate::anchor::Ground;
 use crate::arch::Arch;
 use crate::emulators::{Demands, Store};
-use crate::error::{Error, Result, Step};
+use crate::error::{Error, Result, Step, Why};
 use crate::probe::{self, By, Verdict};
 use crate::run::rows_of;
 use crate::sys;
@@ -36,14 +38,17 @@ fn prepare(wanted: &Wanted, style: &Style) -> Result<()> {
     if let Some(error) = cannot_tell(&unclear) {
         return Err(error);
     }
-    let refused = |e| {
-        Error::new(Step::Mount, "in a user namespace of its own", e).hint(
+    let hinted = |error: Error| {
+        error.hint(
             "the kernel must allow unprivileged user namespaces (user.max_user_namespaces, \
              kernel.apparmor_restrict_unprivileged_userns), and be Linux 6.7 or later",
         )
     };
+    let refused = |e| hinted(Error::new(Step::Mount, "in a user namespace of its own", e));
     let (uid, gid) = sys::enter_user_namespace().map_err(refused)?;
-    let ground = Ground::of_our_own(None)?;
+    let is_forbidden = |error: &Error| error.why == Why::Errno(Errno::EPERM);
+    let ground =
+        Ground::of_our_own(None).map_err(|error| if is_forbidden(&error) { hinted(error) } else { error })?;
     for (arch, native) in rows {
         // What ran and could not be traced is taken for the kernel's: a handler for that would end every execution in here.
         let is_native = matches!(native, Verdict::Ran { by: By::Kernel | By::Unknown, .. });

@@ -17,14 +17,17 @@ use crate::probe::{self, By, Verdict};
 /// A binfmt_misc to look at. In a user namespace none is mounted if that would take the host's handlers away.
 pub(super) fn ground(place: Place, at: Option<&Path>) -> Result<Ground> {
     if place.in_user_namespace && !Ground::is_in_sight(at)? {
-        let lost: Vec<_> = runs_through_host(ARCHES, false)?.iter().map(|(arch, _)| arch.name).collect();
+        let failed = |why| Error::new(Step::List, "this user namespace", why);
+        let through_host = runs_through_host(ARCHES, false).map_err(|Error { why, hint, .. }| {
+            let why = format!("whether looking would hide the host's handlers from it can't be tried: {why}");
+            Error { hint, ..failed(why) }
+        })?;
+        let lost: Vec<_> = through_host.iter().map(|(arch, _)| arch.name).collect();
         if !lost.is_empty() {
-            return Err(Error::new(
-                Step::List,
-                "this user namespace",
-                format!("looking would hide the host's handlers from it for good: {}", lost.join(" ")),
-            )
-            .hint("list them on the host; nothing has been registered in this namespace yet"));
+            let why = format!("looking would hide the host's handlers from it for good: {}", lost.join(" "));
+            return Err(
+                failed(why).hint("list them on the host; nothing has been registered in this namespace yet")
+            );
         }
     }
     Ground::to_look_at(place, at)
@@ -47,8 +50,7 @@ pub(super) fn runs_through_host<'a>(
     let is_hosts = |file: &File| file.metadata().is_ok_and(|m| m.uid() == nobody);
     let verdicts = probe::run(arches.iter().copied());
     if let Some(at) = verdicts.iter().position(Verdict::is_unclear).filter(|_| !all_the_same) {
-        return Err(probe::failure(arches[at], &verdicts[at])
-            .hint("what the host's handlers run could be lost here, and can't be seen; --shadow-host registers all the same"));
+        return Err(probe::failure(arches[at], &verdicts[at]));
     }
     let runs = arches.into_iter().zip(verdicts);
     Ok(runs
@@ -90,6 +92,7 @@ pub(super) fn check(wanted: &Wanted, version: bool, report: &mut Report) -> Done
                 let version = if version { version_of(&by) } else { None };
                 answers.push(Answer { name: arch.name, by, took, version });
             }
+            other if other.is_unclear() => report.errors.push(probe::failure(arch, &other)),
             other => report.errors.push(
                 probe::failure(arch, &other)
                     .hint(format!("`qus install {}` registers an emulator for them", arch.target)),

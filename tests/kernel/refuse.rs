@@ -83,6 +83,7 @@ fn directories_without_a_usable_binary_are_refused() {
     s.quietly("chmod 755 /own");
     s.quietly("cp /qus/bin/qemu-arm-static /own; chmod 0 /own/*");
     s.step("setpriv --bounding-set=-dac_override,-dac_read_search qus -s -- -p -Q /own arm");
+    s.step("chmod 644 /own/*; qus -s -- -p -Q /own arm");
     s.step("ls /mnt");
     s.compare("directories");
 }
@@ -182,6 +183,19 @@ fn a_status_file_that_is_mounted_read_only_is_no_obstacle() {
 }
 
 #[test]
+fn where_no_program_can_be_tried_the_hint_is_one_for_that_command() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly("echo 2 >/proc/sys/vm/memfd_noexec");
+    for command in ["check arm", "list", "status", "-- -r arm", "-s -- -p arm", "run -- /bin/true"] {
+        s.step(&format!("qus {command}"));
+    }
+    s.step("qus install --shadow-host arm");
+    s.quietly("mount -t binfmt_misc b /mnt; mount -t binfmt_misc b /proc/sys/fs/binfmt_misc");
+    s.step("qus -l");
+    s.compare("no-trial");
+}
+
+#[test]
 fn a_caller_that_ignores_the_end_of_its_children_is_no_obstacle() {
     let Some(mut s) = Sandbox::new() else { return };
     s.step("env --ignore-signal=CHLD qus -s -- -p arm");
@@ -210,6 +224,8 @@ fn what_the_kernel_may_answer_is_explained() {
     s.step(&injected("write", "EEXIST", "-P /qus/anchor/register", install));
     s.step(&injected("open,openat", "EROFS", "-P /qus/anchor/register", install));
     s.step(&injected("open,openat", "EACCES", "-P /qus/anchor/register", install));
+    s.step(&injected("mount", "EPERM", "-P binfmt_misc", "qus run --targets arm -- /bin/true"));
+    s.step(&injected("mount", "ENODEV", "-P binfmt_misc", "qus run --targets arm -- /bin/true"));
     s.step("ls /mnt");
     s.compare("answers");
 }

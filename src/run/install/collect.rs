@@ -92,13 +92,10 @@ pub(in crate::run) fn not_carried(arch: &Arch, style: &Style) -> Error {
 pub(in crate::run) fn cannot_tell(unclear: &[(&Arch, Verdict)]) -> Option<Error> {
     let (arch, verdict) = unclear.first()?;
     let names: Vec<_> = unclear.iter().map(|(arch, _)| arch.name).collect();
-    let why =
-        format!("whether this kernel runs them itself can't be tried: {}", probe::failure(arch, verdict).why);
-    let error = Error::new(Step::Register, format!("anything for {} programs", names.join(", ")), why);
-    if matches!(verdict, Verdict::Untried(_)) {
-        return Some(error);
-    }
-    Some(error.hint("programs in memory can't be executed here; the sysctl vm.memfd_noexec may forbid that"))
+    let Error { why, hint, .. } = probe::failure(arch, verdict);
+    let why = format!("whether this kernel runs them itself can't be tried: {why}");
+    let on = format!("anything for {} programs", names.join(", "));
+    Some(Error { hint, ..Error::new(Step::Register, on, why) })
 }
 
 /// What has to be registered besides, so that nobody has less than before: from the first mount of binfmt_misc on, a user
@@ -113,7 +110,10 @@ fn carried_over(
     let style = Style { persistent: true, ..request.style.clone() };
     let demands = Demands { runs: &probe::runs_natively, host: probe::host, is_static: true };
     let (mut jobs, mut lost) = (Vec::new(), Vec::new());
-    for (arch, verdict) in runs_through_host(ARCHES, request.shadow_host)? {
+    let through_host = runs_through_host(ARCHES, request.shadow_host).map_err(|error| {
+        error.hint("what the host's handlers run could be lost here, and can't be seen; --shadow-host registers all the same")
+    })?;
+    for (arch, verdict) in through_host {
         // Checked before anything is mounted: afterwards it is too late.
         match find(arch).filter(|file| store.is_some_and(|s| s.check(file, demands).is_ok())) {
             Some(_) if asked.iter().any(|a| a.name == arch.name) => {}

@@ -205,6 +205,12 @@ impl Job {
                 _ => Ok(*took),
             },
             Verdict::Ran { took, .. } => Ok(*took),
+            other if other.is_unclear() => {
+                let error = probe::failure(self.arch, other);
+                let hints = error.hint.iter().map(String::as_str).chain(["--no-prove leaves this step out"]);
+                let hint = hints.collect::<Vec<_>>().join("; ");
+                Err(error.hint(hint))
+            }
             other => Err(probe::failure(self.arch, other)),
         }
     }
