@@ -220,6 +220,12 @@ impl Ground {
         &self.binfmt
     }
 
+    /// Is it in the host's own mount namespace? Then what names a path means the host's.
+    #[must_use]
+    pub const fn is_on_host(&self) -> bool {
+        matches!(self.kind, Kind::Host { .. })
+    }
+
     /// Why handlers can't be made to outlive us here, if the kernel has refused that.
     #[must_use]
     pub const fn unanchored(&self) -> Option<Errno> {

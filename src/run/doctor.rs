@@ -45,11 +45,13 @@ pub(super) fn doctor(report: &mut Report) -> Done {
     let place = Place::look()?;
     let mut findings = vec![kernel(), namespace(place)];
     findings.extend(privileges());
+    // Asked before we look: for that, one may be mounted at the same place.
+    let is_there = matches!(Ground::is_in_sight(None), Ok(true));
     let entries = match super::look::ground(place, None)
         .and_then(|g| Ok((g.binfmt().entries()?, g.binfmt().is_enabled()?)))
     {
         Ok((entries, enabled)) => {
-            findings.push(mount(place, enabled));
+            findings.push(mount(place, is_there, enabled));
             entries
         }
         Err(error) => {
@@ -137,7 +139,7 @@ fn privileges() -> Vec<Finding> {
     findings
 }
 
-fn mount(place: Place, enabled: bool) -> Finding {
+fn mount(place: Place, is_there: bool, enabled: bool) -> Finding {
     if !enabled {
         return finding(
             "binfmt_misc",
@@ -146,17 +148,18 @@ fn mount(place: Place, enabled: bool) -> Finding {
             Some("echo 1 > /proc/sys/fs/binfmt_misc/status"),
         );
     }
-    match Ground::is_in_sight(None) {
-        Ok(true) if place.on_host => {
+    match (place.on_host, is_there) {
+        (true, true) => {
             finding("binfmt_misc", Grade::Good, "mounted on the host, which keeps the handlers", None)
         }
-        Ok(false) if place.on_host => finding(
+        (true, false) => finding(
             "binfmt_misc",
             Grade::Doubtful,
             "not mounted on the host: handlers live only as long as something else holds them",
             Some(MOUNT),
         ),
-        _ => finding("binfmt_misc", Grade::Good, "can be mounted here", None),
+        (false, true) => finding("binfmt_misc", Grade::Good, "mounted here", None),
+        (false, false) => finding("binfmt_misc", Grade::Good, "can be mounted here", None),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::error::{Error, Result, Step, Why};
 use crate::probe::{self, By, Verdict};
 use collect::collect;
 pub(super) use collect::{cannot_tell, not_carried};
-use job::Job;
+use job::{Job, is_tried};
 use verify::{Checked, verify};
 
 pub(super) fn install(request: &Install, report: &mut Report) -> Done {
@@ -58,7 +58,7 @@ pub(super) fn install(request: &Install, report: &mut Report) -> Done {
         };
     }
     if keeper.is_some()
-        && let Err(error) = prove(&mut jobs, &ground, place, request, report)
+        && let Err(error) = prove(&mut jobs, &ground, request, report)
     {
         report.errors.push(error);
         keeper = None;
@@ -164,13 +164,7 @@ fn register(jobs: &mut Vec<Job>, ground: &Ground, request: &Install, report: &mu
 }
 
 /// Executes a program of each architecture that was registered; what doesn't run through our handler is taken back.
-fn prove(
-    jobs: &mut [Job],
-    ground: &Ground,
-    place: Place,
-    request: &Install,
-    report: &mut Report,
-) -> Result<()> {
+fn prove(jobs: &mut [Job], ground: &Ground, request: &Install, report: &mut Report) -> Result<()> {
     let binfmt = ground.binfmt();
     let _lock = binfmt.lock()?;
     let there = binfmt.names()?;
@@ -180,10 +174,8 @@ fn prove(
             job.fail_on(Err(Error::new(Step::Register, name, "somebody has removed it meanwhile")), report);
         }
     }
-    // What names a path proves nothing here, if it is for other root directories than ours.
-    let can_run_here = request.style.persistent || place.on_host;
     let is_open = |j: &&mut Job| j.is_registered() && j.emulator.is_some() && j.proof.is_none();
-    let mut open: Vec<_> = jobs.iter_mut().filter(|j| request.prove && can_run_here && is_open(j)).collect();
+    let mut open: Vec<_> = jobs.iter_mut().filter(|j| is_tried(request, ground) && is_open(j)).collect();
     let verdicts = probe::run(open.iter().map(|j| j.arch));
     for (job, verdict) in open.iter_mut().zip(verdicts) {
         let proven = job
@@ -192,9 +184,7 @@ fn prove(
         match proven {
             Ok(took) => job.proof = Some(took),
             // It was seen to work before it took another's place: removed, it would leave nothing there.
-            Err(error) if job.state == State::Replaced && request.style.persistent => {
-                report.errors.push(error)
-            }
+            Err(error) if job.state == State::Replaced => report.errors.push(error),
             Err(error) => {
                 if job.state != State::Already {
                     report.errors.extend(binfmt.remove(&job.rule.name).err());

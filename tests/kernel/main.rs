@@ -7,6 +7,7 @@ mod transcript;
 
 mod facts;
 mod faults;
+mod host;
 mod hostile;
 mod killed;
 mod last;

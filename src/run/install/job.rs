@@ -15,6 +15,12 @@ use crate::rule::{Entry, Rule};
 use crate::run::style::trial_name;
 use crate::run::{Install, Line, Report, State};
 
+/// Is a program executed to see whether it works? Where a handler names a path for other root directories than ours, that
+/// proves nothing here.
+pub(super) const fn is_tried(request: &Install, ground: &Ground) -> bool {
+    request.prove && (request.style.persistent || ground.is_on_host())
+}
+
 /// One handler on its way.
 pub(super) struct Job {
     pub(super) arch: &'static Arch,
@@ -145,8 +151,7 @@ impl Job {
         let binfmt = ground.binfmt();
         let trial = Rule { name: trial_name(&self.rule.name), ..self.rule.clone() };
         ground.register(&trial, &self.file)?;
-        let is_tried = request.prove && request.style.persistent;
-        let ready = if is_tried {
+        let ready = if is_tried(request, ground) {
             self.judge(&probe::run([self.arch])[0], || Ok(entries.to_vec())).map(drop)
         } else {
             Ok(())

@@ -1,0 +1,58 @@
+//! On the host itself: what is mounted there stays. A sandbox is no host, but its first process is in our mount namespace, as
+//! a host's is; that we are in the initial PID namespace, too, is what strace has the kernel say.
+
+use crate::sandbox::Sandbox;
+
+/// `on-host COMMAND…`: the inode of the PID namespace is that of the initial one (`stx_ino` is the 32nd to 39th byte of
+/// statx(2)'s answer).
+const ON_HOST: &str = "cat >/path/on-host <<'SH'
+#!/bin/sh
+answer=ff0f000000100000000000000000000001000000000000000000000024810000fcffffef00000000
+exec strace -qq -o /dev/null -e trace=statx -P /proc/self/ns/pid -e inject=statx:poke_exit=@arg5=$answer \"$@\"
+SH
+chmod +x /path/on-host; rmdir /qus/anchor";
+
+const MOUNTS: &str = "grep -c ' /proc/sys/fs/binfmt_misc ' /proc/self/mountinfo";
+
+fn host() -> Option<Sandbox> {
+    let s = Sandbox::new()?;
+    s.quietly(ON_HOST);
+    Some(s)
+}
+
+#[test]
+fn a_host_without_a_mount_gets_one_if_something_was_registered() {
+    let Some(mut s) = host() else { return };
+    s.step("on-host qus list");
+    s.step("on-host qus -s -- -p -Q /not/here arm");
+    s.step(&format!(
+        "cp -r /qus/bin /bad; echo >/bad/SHA256SUMS; on-host qus -s -- -p -Q /bad arm; {MOUNTS}"
+    ));
+    s.step(&format!("on-host qus -s -- -p arm; {MOUNTS}"));
+    s.step("/foreign/busybox-arm uname -m");
+    s.step(&format!("on-host qus -- -r; {MOUNTS}"));
+    s.compare("host");
+}
+
+#[test]
+fn doctor_tells_of_the_hosts_mount_and_not_of_one_that_it_has_made_to_look() {
+    let Some(mut s) = host() else { return };
+    s.step("on-host qus doctor | grep -A 1 binfmt_misc");
+    s.quietly("mount -t binfmt_misc b /proc/sys/fs/binfmt_misc");
+    s.step("on-host qus doctor | grep -A 1 binfmt_misc");
+    s.compare("host-doctor");
+}
+
+#[test]
+fn a_handler_that_names_a_path_stays_where_its_successor_does_not_work() {
+    let Some(mut s) = host() else { return };
+    s.quietly(
+        "mount -t binfmt_misc b /proc/sys/fs/binfmt_misc; mkdir /bad; cp /bin/false /bad/qemu-arm-static",
+    );
+    s.step("on-host qus -s -- arm");
+    s.step("on-host qus -s -- -Q /bad arm");
+    s.step("/foreign/busybox-arm uname -m; ls /proc/sys/fs/binfmt_misc");
+    s.step("cp /qus/bin/qemu-arm-static /bad/qemu-arm; on-host qus -- -Q /bad arm");
+    s.step("/foreign/busybox-arm uname -m; ls /proc/sys/fs/binfmt_misc");
+    s.compare("host-path");
+}
