@@ -65,7 +65,7 @@ pub(super) fn doctor(report: &mut Report) -> Done {
     };
     findings.extend(flushing(place, &entries));
     let verdicts: Vec<_> = ARCHES.iter().zip(probe::run(ARCHES)).collect();
-    findings.extend(entries.iter().map(|e| handler(e, &entries)));
+    findings.extend(entries.iter().map(|e| handler(e, &entries, place)));
     findings.extend(targets(&verdicts, &entries));
     let broken = findings.iter().filter(|f| f.grade == Grade::Broken).count();
     if broken > 0 {
@@ -177,13 +177,18 @@ fn flushing(place: Place, entries: &[Entry]) -> Option<Finding> {
 }
 
 /// What is to be said of one handler.
-fn handler(e: &Entry, entries: &[Entry]) -> Finding {
+fn handler(e: &Entry, entries: &[Entry], place: Place) -> Finding {
+    let is_others = !e.name.starts_with(PREFIX) && !is_qemu(e);
     let fixed = Flags::parse(&e.flags).fix_binary;
     let again = e.name.strip_prefix(PREFIX).map(|target| format!("qus install {target}"));
     let later = |other: &&Entry| {
         other.name != e.name && other.enabled && crate::plan::overlap(&other.matches, &e.matches)
     };
-    let (grade, seen) = if !e.enabled {
+    let (grade, seen) = if is_others && (!e.enabled || !place.on_host) {
+        // Who disabled it had a reason, and what it names on the host can't be seen from here.
+        let state = if e.enabled { "" } else { ", disabled" };
+        (Grade::Good, format!("another maker's{state}: {}", e.interpreter))
+    } else if !e.enabled {
         (Grade::Broken, "disabled".to_owned())
     } else if !fixed && !Path::new(&e.interpreter).exists() {
         (Grade::Broken, format!("stale: there is no {} here, and it has no flag F", e.interpreter))

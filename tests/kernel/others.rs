@@ -11,6 +11,7 @@ printf %s ':python3.11:M::\xa7\x0d\x0d\x0a::/usr/bin/env:' >register
 printf %s ':WSLInterop:M::MZ::/usr/bin/env:PF' >register
 printf %s ':llvm-11-runtime.binfmt:M::BC::/usr/bin/env:' >register
 echo 0 >python3.11
+printf %s ':perl:E::pl::/not/in/this/container:' >register
 printf %s ':qemuish:E::qemu::/usr/bin/qemu-nothing:' >register
 cp /qus/bin/qemu-aarch64-static /rosetta
 printf %s ':rosetta:M::\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:/rosetta:F' >register";
@@ -25,6 +26,7 @@ fn entries_of_others_are_the_same_before_and_after() {
     s.step("qus -l");
     s.step("qus -s -- -p arm aarch64 s390x");
     s.step("qus -l");
+    s.step("qus doctor | grep -v ' kernel:'");
     s.step("qus -- -r arm");
     s.step("qus -- -r");
     s.step("qus -l");
