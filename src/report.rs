@@ -51,11 +51,11 @@ fn text(outcome: &Outcome) -> String {
         Outcome::Text(text) => (*text).to_owned(),
         Outcome::Listing { entries, enabled } => listing(entries, *enabled),
         Outcome::Status { supported, emulators } => {
-            let list = |title: &str, items: &[String]| {
-                format!("{title}: {}\n", if items.is_empty() { "none".into() } else { items.join(" ") })
+            let list = |title: &str, items: String| {
+                let items = if items.is_empty() { "none".to_owned() } else { items };
+                format!("{title}: {}\n", printable(&items))
             };
-            let supported: Vec<_> = supported.iter().map(|&p| p.to_owned()).collect();
-            list("runs here", &supported) + &list("handlers", emulators)
+            list("runs here", supported.join(" ")) + &list("handlers", emulators.join(" "))
         }
         Outcome::Checked { answers } => {
             let row = |a: &Answer| {
@@ -82,8 +82,10 @@ fn text(outcome: &Outcome) -> String {
         Outcome::Files { files } => files
             .iter()
             .map(|(path, text)| match text {
-                None => format!("wrote {}\n", path.display()),
-                Some(text) => format!("would write {}:\n{}", path.display(), indented(text)),
+                None => format!("wrote {}\n", printable(&path.to_string_lossy())),
+                Some(text) => {
+                    format!("would write {}:\n{}", printable(&path.to_string_lossy()), indented(text))
+                }
             })
             .collect(),
         Outcome::Printed { files, apart } => files
@@ -104,8 +106,8 @@ fn version(emulator: Option<&(String, String)>) -> String {
 }
 
 fn finding(f: &Finding) -> String {
-    let remedy = f.remedy.as_ref().map(|r| format!("{:11}→ {r}\n", "")).unwrap_or_default();
-    format!("{:9}  {}: {}\n{remedy}", grade_key(f.grade), f.about, f.seen)
+    let remedy = f.remedy.as_ref().map(|r| format!("{:11}→ {}\n", "", printable(r))).unwrap_or_default();
+    format!("{:9}  {}: {}\n{remedy}", grade_key(f.grade), printable(&f.about), printable(&f.seen))
 }
 
 const fn grade_key(grade: Grade) -> &'static str {

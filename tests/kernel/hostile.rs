@@ -23,6 +23,8 @@ fn handlers_may_be_called_anything() {
     );
     s.step("qus -l | sed -E 's/x{20,}/xx/; s/ {20,}/   /'");
     s.step("qus list --json | sed -E 's/x{20,}/xx/; s/ {20,}/   /' | grep name");
+    s.step("qus status | sed -E 's/x{20,}/xx/'");
+    s.step("qus doctor | sed -E 's/x{20,}/xx/' | grep -v ' kernel:'");
     s.step("qus -- -r arm aarch64");
     s.step("qus -- -r -t | sed -E 's/x{20,}/xx/; s/ {20,}/   /'");
     s.step("qus -- -r | sed -E 's/x{20,}/xx/; s/ {20,}/   /'");
