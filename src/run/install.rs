@@ -17,7 +17,7 @@ use crate::anchor::{Ground, Keeper, Place};
 use crate::arch::own;
 use crate::error::{Error, Result, Step, Why};
 use crate::probe::{self, By, Verdict};
-use collect::collect;
+use collect::{Collected, collect};
 pub(super) use collect::{cannot_tell, not_carried};
 use job::{Job, is_tried};
 use verify::{Checked, verify};
@@ -27,9 +27,11 @@ pub(super) fn install(request: &Install, report: &mut Report) -> Done {
         hold::begin()?;
     }
     let place = Place::look()?;
-    let (mut jobs, mut lines) = collect(request, place, report)?;
+    let Collected { mut jobs, mut lines, hidden } = collect(request, place, report)?;
     if request.dry_run {
-        return Ok(preview(jobs, lines, place, request, report));
+        let outcome = preview(&mut jobs, lines, place, request, report);
+        tell_hidden(&hidden, &jobs, request, report);
+        return Ok(outcome);
     }
     if jobs.iter().all(Job::is_native) {
         // Nothing to register, so nothing to mount.
@@ -42,6 +44,7 @@ pub(super) fn install(request: &Install, report: &mut Report) -> Done {
         Ground::to_register_in(place, style.persistent.then_some(style.dir()), request.mount.as_deref())?;
     if let Err(error) = register(&mut jobs, &ground, request, report) {
         ground.abandon();
+        tell_hidden(&hidden, &[], request, report);
         return Err(error);
     }
     let mut keeper = Some(Keeper::Ourselves);
@@ -50,7 +53,10 @@ pub(super) fn install(request: &Install, report: &mut Report) -> Done {
         let is_new = jobs.iter().any(|j| matches!(j.state, State::Registered | State::Replaced));
         keeper = match ground.settle(&names(&jobs), is_new) {
             Ok(Some(keeper)) => Some(keeper),
-            Ok(None) => return Err(cannot_last(place, style, ground.unanchored())),
+            Ok(None) => {
+                tell_hidden(&hidden, &[], request, report);
+                return Err(cannot_last(place, style, ground.unanchored()));
+            }
             Err(error) => {
                 report.errors.push(error);
                 None
@@ -67,6 +73,7 @@ pub(super) fn install(request: &Install, report: &mut Report) -> Done {
         give_up(&mut jobs, &ground, report);
     }
     lines.extend(jobs.iter().map(|job| job.line(false)));
+    tell_hidden(&hidden, &jobs, request, report);
     if !jobs.iter().any(Job::is_registered) {
         ground.abandon();
         return Ok(finished(lines, None, false));
@@ -82,6 +89,22 @@ pub(super) fn install(request: &Install, report: &mut Report) -> Done {
     }
     let keeper = keeper.filter(|k| *k != Keeper::Ourselves || report.stay.is_some());
     Ok(finished(lines, keeper, false))
+}
+
+/// What has come of all that ran through the host's handlers, now that this user namespace doesn't see them any more.
+fn tell_hidden(hidden: &[&'static str], jobs: &[Job], request: &Install, report: &mut Report) {
+    let is_there = |name: &&str| jobs.iter().any(|j| j.arch.name == *name && j.is_registered());
+    let (carried, lost): (Vec<_>, Vec<_>) = hidden.iter().copied().partition(is_there);
+    let is_asked = |name: &str| request.wanted.rows().any(|a| a.name == name);
+    let carried: Vec<_> = carried.into_iter().filter(|name| !is_asked(name)).collect();
+    for (names, what) in [(carried, "also registered here"), (lost, "nothing runs them here now")] {
+        if !names.is_empty() {
+            let names = names.join(" ");
+            report.note(format!(
+                "the host's handlers are not seen in this user namespace any more: {what}: {names}"
+            ));
+        }
+    }
 }
 
 /// The handlers that are there now because of us, or were there and are right.
@@ -103,7 +126,7 @@ fn give_up(jobs: &mut [Job], ground: &Ground, report: &mut Report) {
 
 /// What would be done. Nothing is mounted for longer than it takes to look, and nothing is written.
 fn preview(
-    mut jobs: Vec<Job>,
+    jobs: &mut [Job],
     mut lines: Vec<Line>,
     place: Place,
     request: &Install,
@@ -114,7 +137,7 @@ fn preview(
         report.note(format!("the handlers that are there could not be seen ({})", error.why));
         Vec::new()
     });
-    for job in &mut jobs {
+    for job in &mut *jobs {
         job.plan(&entries, request);
         let sayable =
             job.rule.line().map_err(|u| Error::new(Step::Register, job.rule.name.as_str(), u.to_string()));

@@ -1,10 +1,13 @@
 //! What is asked for, what is carried, what runs natively → a job for each handler, a line for the rest.
 
+use std::path::Path;
+
 use nix::errno::Errno;
 
 use super::job::Job;
 use crate::anchor::Place;
 use crate::arch::{ARCHES, Arch, PREFIX};
+use crate::binfmt::{Binfmt, USUAL_DIR};
 use crate::emulators::{Demands, STATIC, SUMS, Store};
 use crate::error::{Error, Result, Step};
 use crate::probe::{self, By, Verdict};
@@ -12,10 +15,19 @@ use crate::run::look::runs_through_host;
 use crate::run::style::{file_name, rule};
 use crate::run::{Install, Line, Report, State, Style, Wanted, rows_of};
 
-/// The handlers that are asked for, as far as there is a binary for each, and lines for the rest.
-///
-/// In a user namespace, these are more: see [`carried_over`].
-pub(super) fn collect(request: &Install, place: Place, report: &mut Report) -> Result<(Vec<Job>, Vec<Line>)> {
+/// What is to be done.
+pub(super) struct Collected {
+    /// The handlers that are asked for, as far as there is a binary for each. In a user namespace, these are more: see
+    /// [`carried_over`].
+    pub(super) jobs: Vec<Job>,
+    /// Lines for the rest.
+    pub(super) lines: Vec<Line>,
+    /// The rows that run through the host's handlers, which this user namespace will not see any more.
+    pub(super) hidden: Vec<&'static str>,
+}
+
+/// Looks at what is asked for and what is there.
+pub(super) fn collect(request: &Install, place: Place, report: &mut Report) -> Result<Collected> {
     let style = &request.style;
     let rows = rows_of(&request.wanted);
     let natives = probe::run_natives(rows.iter().copied());
@@ -61,11 +73,14 @@ pub(super) fn collect(request: &Install, place: Place, report: &mut Report) -> R
         )
         .hint("QEMU_BIN_DIR or --path says where they are; images tagged `register` carry none"));
     }
+    let mut hidden = Vec::new();
     if place.in_user_namespace {
-        jobs.extend(carried_over(&rows, store.as_ref(), find, request, report)?);
+        let (carried, through_host) = carried_over(&rows, store.as_ref(), find, request)?;
+        jobs.extend(carried);
+        hidden = through_host;
     }
     remarks(&jobs, store.as_ref(), style, report);
-    Ok((jobs, lines))
+    Ok(Collected { jobs, lines, hidden })
 }
 
 fn job(arch: &'static Arch, style: &Style, file: String, native: Verdict) -> Job {
@@ -99,20 +114,20 @@ pub(in crate::run) fn cannot_tell(unclear: &[(&Arch, Verdict)]) -> Option<Error>
 }
 
 /// What has to be registered besides, so that nobody has less than before: from the first mount of binfmt_misc on, a user
-/// namespace no longer sees the host's handlers, not even after the umount (docs/kernel.md).
+/// namespace no longer sees the host's handlers, not even after the umount (docs/kernel.md). And all that runs through them.
 fn carried_over(
     asked: &[&Arch],
     store: Option<&Store>,
     find: impl Fn(&Arch) -> Option<String>,
     request: &Install,
-    report: &mut Report,
-) -> Result<Vec<Job>> {
+) -> Result<(Vec<Job>, Vec<&'static str>)> {
     let style = Style { persistent: true, ..request.style.clone() };
     let demands = Demands { runs: &probe::runs_natively, host: probe::host, is_static: true };
     let (mut jobs, mut lost) = (Vec::new(), Vec::new());
     let through_host = runs_through_host(ARCHES, request.shadow_host).map_err(|error| {
         error.hint("what the host's handlers run could be lost here, and can't be seen; --shadow-host registers all the same")
     })?;
+    let hidden: Vec<_> = through_host.iter().map(|(arch, _)| arch.name).collect();
     for (arch, verdict) in through_host {
         // Checked before anything is mounted: afterwards it is too late.
         match find(arch).filter(|file| store.is_some_and(|s| s.check(file, demands).is_ok())) {
@@ -132,14 +147,22 @@ fn carried_over(
         )
         .hint("--shadow-host goes on without them; or register on the host, as root"));
     }
-    if !jobs.is_empty() {
-        let names: Vec<_> = jobs.iter().map(|j| j.arch.name).collect();
-        report.note(format!(
-            "the host's handlers are not seen in this user namespace any more: also registered here: {}",
-            names.join(" ")
-        ));
+    // Where the host's handlers are still seen, nobody has mounted binfmt_misc in this namespace, who would keep it. Of one that we
+    // may write to, they aren't the host's, whoever their files belong to.
+    let ours = Binfmt::at(request.mount.as_deref().unwrap_or(Path::new(USUAL_DIR)));
+    let will_last = request.style.persistent || request.hold.is_some() || ours.check_writable().is_ok();
+    if !hidden.is_empty() && !will_last && !request.shadow_host {
+        return Err(Error::new(
+            Step::Keep,
+            "the handlers",
+            format!(
+                "nothing in this user namespace would hold them, and it would lose the host's: {}",
+                hidden.join(" ")
+            ),
+        )
+        .hint("add -p; or stay in the container with --hold"));
     }
-    Ok(jobs)
+    Ok((jobs, hidden))
 }
 
 /// What users should know of their choice, though it is theirs.
