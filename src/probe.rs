@@ -198,9 +198,8 @@ pub fn honours_set_uid(arch: &Arch, at: &str) -> Result<bool, Errno> {
 /// Which of these does the kernel run itself, or by a handler? Those that it can't run itself are not tried, where the kernel
 /// says of what family it is.
 pub fn run_natives<'a>(arches: impl IntoIterator<Item = &'a Arch>) -> Vec<Verdict> {
-    let family = kernel_family();
+    let is_alien = aliens();
     let arches: Vec<_> = arches.into_iter().collect();
-    let is_alien = |a: &Arch| family.as_ref().is_some_and(|family| a.family != family);
     let mut tried = run(arches.iter().copied().filter(|a| !is_alien(a))).into_iter();
     let verdict = |a: &&Arch| if is_alien(a) { Some(Verdict::Alien) } else { tried.next() };
     arches.iter().map_while(verdict).collect()
@@ -225,6 +224,12 @@ pub fn runs_natively(machine: Machine) -> bool {
 #[must_use]
 pub fn host() -> &'static Arch {
     kernel().unwrap_or_else(own)
+}
+
+/// Tells of a row whether this kernel can't run it itself: it is of another family.
+pub fn aliens() -> impl Fn(&Arch) -> bool {
+    let family = kernel_family();
+    move |arch| family.as_ref().is_some_and(|family| arch.family != family)
 }
 
 /// The architecture that this kernel says it is of; `None` where the table doesn't know that one.

@@ -22,7 +22,7 @@ pub(super) fn ground(place: Place, at: Option<&Path>) -> Result<Ground> {
             let why = format!("whether looking would hide the host's handlers from it can't be tried: {why}");
             Error { hint, ..failed(why) }
         })?;
-        let lost: Vec<_> = through_host.iter().map(|(arch, _)| arch.name).collect();
+        let lost: Vec<_> = through_host.iter().map(|arch| arch.name).collect();
         if !lost.is_empty() {
             let why = format!("looking would hide the host's handlers from it for good: {}", lost.join(" "));
             return Err(
@@ -41,7 +41,7 @@ pub(super) fn ground(place: Place, at: Option<&Path>) -> Result<Ground> {
 pub(super) fn runs_through_host<'a>(
     arches: impl IntoIterator<Item = &'a Arch>,
     all_the_same: bool,
-) -> Result<Vec<(&'a Arch, Verdict)>> {
+) -> Result<Vec<&'a Arch>> {
     let arches: Vec<_> = arches.into_iter().collect();
     let nobody =
         std::fs::read_to_string("/proc/sys/kernel/overflowuid").ok().and_then(|n| n.trim().parse().ok());
@@ -52,10 +52,14 @@ pub(super) fn runs_through_host<'a>(
     if let Some(at) = verdicts.iter().position(Verdict::is_unclear).filter(|_| !all_the_same) {
         return Err(probe::failure(arches[at], &verdicts[at]));
     }
-    let runs = arches.into_iter().zip(verdicts);
-    Ok(runs
-        .filter(|(_, v)| matches!(v, Verdict::Ran { by: By::Interpreter(file), .. } if is_hosts(file)))
-        .collect())
+    let is_alien = probe::aliens();
+    let is_hosts = |(arch, verdict): &(&Arch, Verdict)| match verdict {
+        Verdict::Ran { by: By::Interpreter(file), .. } => is_hosts(file),
+        // It can't be traced; who runs it can only be a handler.
+        Verdict::Ran { by: By::Unknown, .. } => is_alien(arch),
+        _ => false,
+    };
+    Ok(arches.into_iter().zip(verdicts).filter(is_hosts).map(|(arch, _)| arch).collect())
 }
 
 pub(super) fn list() -> Done {

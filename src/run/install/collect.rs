@@ -127,12 +127,13 @@ fn carried_over(
     let through_host = runs_through_host(ARCHES, request.shadow_host).map_err(|error| {
         error.hint("what the host's handlers run could be lost here, and can't be seen; --shadow-host registers all the same")
     })?;
-    let hidden: Vec<_> = through_host.iter().map(|(arch, _)| arch.name).collect();
-    for (arch, verdict) in through_host {
+    let hidden: Vec<_> = through_host.iter().map(|arch| arch.name).collect();
+    for arch in through_host {
         // Checked before anything is mounted: afterwards it is too late.
         match find(arch).filter(|file| store.is_some_and(|s| s.check(file, demands).is_ok())) {
             Some(_) if asked.iter().any(|a| a.name == arch.name) => {}
-            Some(file) => jobs.push(job(arch, &style, file, verdict)),
+            // Not what a handler of the host's did is to be judged, but what ours does.
+            Some(file) => jobs.push(job(arch, &style, file, Verdict::Untried(Errno::EALREADY))),
             None => lost.push(arch.name),
         }
     }
