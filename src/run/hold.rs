@@ -60,6 +60,15 @@ impl Stay {
     }
 
     fn look(&self, thoroughly: bool, report: &mut Report) {
+        match self.ground.binfmt().is_enabled() {
+            Ok(true) => {}
+            Ok(false) => report.errors.push(Error::new(
+                Step::Keep,
+                "the handlers",
+                "somebody has switched binfmt_misc off (its status is disabled)",
+            )),
+            Err(error) => report.errors.push(error),
+        }
         for name in &self.names {
             match self.ground.binfmt().entry(name) {
                 Ok(Some(entry)) if entry.enabled => {}
