@@ -342,6 +342,10 @@ fn rootless(error: Error, place: Place) -> Error {
 /// would be taken for somebody else's mount later, or refuse the same file system above it.
 fn cleared_mount_point(at: Option<&Path>) -> Result<&Path> {
     let at = at.map_or_else(|| mount_point().map(Path::new), Ok)?;
+    // Whatever is mounted there first would be blamed.
+    let metadata = std::fs::metadata(at).map_err(Why::from);
+    let is_dir = metadata.and_then(|m| m.is_dir().then_some(()).ok_or(Errno::ENOTDIR.into()));
+    is_dir.map_err(|why| Error::new(Step::Mount, format!("on {}", at.display()), why))?;
     while umount2(at, MntFlags::MNT_DETACH).is_ok() {}
     Ok(at)
 }

@@ -66,3 +66,13 @@ fn the_variables_of_tonistiigi_binfmt_are_heard() {
     s.step("qus --uninstall qemu-arm | grep -E 'name|state'");
     s.compare("prefix");
 }
+
+#[test]
+fn a_mount_point_that_is_none_is_named() {
+    let Some(mut s) = Sandbox::new() else { return };
+    for place in ["/not/here", "/bin/true"] {
+        s.step(&format!("qus --mount {place} --install arm"));
+        s.step(&format!("qus --mount {place} --uninstall arm"));
+    }
+    s.compare("mount-point");
+}
