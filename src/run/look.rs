@@ -52,12 +52,13 @@ pub(super) fn runs_through_host<'a>(
     if let Some(at) = verdicts.iter().position(Verdict::is_unclear).filter(|_| !all_the_same) {
         return Err(probe::failure(arches[at], &verdicts[at]));
     }
+    let is_unknown = |v: &Verdict| matches!(v, Verdict::Ran { by: By::Unknown, .. });
+    // Where not even our own program can be traced, what runs others, not of this kernel's family, is a handler all the same.
+    let is_blind = arches.iter().zip(&verdicts).any(|(a, v)| a.name == own().name && is_unknown(v));
     let is_alien = probe::aliens();
     let is_hosts = |(arch, verdict): &(&Arch, Verdict)| match verdict {
         Verdict::Ran { by: By::Interpreter(file), .. } => is_hosts(file),
-        // It can't be traced; who runs it can only be a handler.
-        Verdict::Ran { by: By::Unknown, .. } => is_alien(arch),
-        _ => false,
+        verdict => is_blind && is_unknown(verdict) && is_alien(arch),
     };
     Ok(arches.into_iter().zip(verdicts).filter(is_hosts).map(|(arch, _)| arch).collect())
 }
