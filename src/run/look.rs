@@ -53,8 +53,8 @@ pub(super) fn runs_through_host<'a>(
         return Err(probe::failure(arches[at], &verdicts[at]));
     }
     let is_unknown = |v: &Verdict| matches!(v, Verdict::Ran { by: By::Unknown, .. });
-    // Where not even our own program can be traced, what runs others, not of this kernel's family, is a handler all the same.
-    let is_blind = arches.iter().zip(&verdicts).any(|(a, v)| a.name == own().name && is_unknown(v));
+    // Where not even the host's own program can be traced, what runs others, not of this kernel's family, is a handler all the same.
+    let is_blind = arches.iter().zip(&verdicts).any(|(a, v)| a.name == probe::host().name && is_unknown(v));
     let is_alien = probe::aliens();
     let is_hosts = |(arch, verdict): &(&Arch, Verdict)| match verdict {
         Verdict::Ran { by: By::Interpreter(file), .. } => is_hosts(file),
