@@ -33,10 +33,9 @@ fn prepare(wanted: &Wanted, style: &Style) -> Result<()> {
     let rows = rows_of(wanted);
     let natives = probe::run_natives(rows.iter().copied());
     let find = |arch: &Arch| store.find(arch.emulator, &style.prefix, &style.suffix);
-    let is_unclear = |(arch, native): &(&Arch, Verdict)| native.is_unclear() && find(arch).is_some();
-    let (unclear, rows): (Vec<_>, Vec<_>) = rows.into_iter().zip(natives).partition(is_unclear);
-    if let Some(error) = cannot_tell(&unclear) {
-        return Err(error);
+    let is_unclear = |(arch, native): &(&&Arch, &Verdict)| native.is_unclear() && find(arch).is_some();
+    if let Some((arch, native)) = rows.iter().zip(&natives).find(is_unclear) {
+        return Err(cannot_tell(arch.name, arch, native));
     }
     let hinted = |error: Error| {
         error.hint(
@@ -49,7 +48,7 @@ fn prepare(wanted: &Wanted, style: &Style) -> Result<()> {
     let is_forbidden = |error: &Error| error.why == Why::Errno(Errno::EPERM);
     let ground =
         Ground::of_our_own(None).map_err(|error| if is_forbidden(&error) { hinted(error) } else { error })?;
-    for (arch, native) in rows {
+    for (arch, native) in rows.into_iter().zip(natives) {
         // What ran and could not be traced is taken for the kernel's: a handler for that would end every execution in here.
         let is_native = matches!(native, Verdict::Ran { by: By::Kernel | By::Unknown, .. });
         let file = match find(arch) {

@@ -93,15 +93,20 @@ pub(super) fn install(request: &Install, report: &mut Report) -> Done {
 
 /// What has come of all that ran through the host's handlers, now that this user namespace doesn't see them any more.
 fn tell_hidden(hidden: &[&'static str], jobs: &[Job], request: &Install, report: &mut Report) {
-    let is_there = |name: &&str| jobs.iter().any(|j| j.arch.name == *name && j.is_registered());
-    let (carried, lost): (Vec<_>, Vec<_>) = hidden.iter().copied().partition(is_there);
+    let is_there = |name: &str| jobs.iter().any(|j| j.arch.name == name && j.is_registered());
     let is_asked = |name: &str| request.wanted.rows().any(|a| a.name == name);
-    let carried: Vec<_> = carried.into_iter().filter(|name| !is_asked(name)).collect();
+    let (mut carried, mut lost) = (String::new(), String::new());
+    for name in hidden {
+        let names = if is_there(name) { &mut carried } else { &mut lost };
+        if !is_there(name) || !is_asked(name) {
+            names.push(' ');
+            names.push_str(name);
+        }
+    }
     for (names, what) in [(carried, "also registered here"), (lost, "nothing runs them here now")] {
         if !names.is_empty() {
-            let names = names.join(" ");
             report.note(format!(
-                "the host's handlers are not seen in this user namespace any more: {what}: {names}"
+                "the host's handlers are not seen in this user namespace any more: {what}:{names}"
             ));
         }
     }

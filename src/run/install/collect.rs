@@ -62,7 +62,10 @@ pub(super) fn collect(request: &Install, place: Place, report: &mut Report) -> R
             None => lines.push(Line::new(arch.name, State::NotCarried)),
         }
     }
-    report.errors.extend(cannot_tell(&unclear));
+    if let Some((arch, verdict)) = unclear.first() {
+        let names: Vec<_> = unclear.iter().map(|(arch, _)| arch.name).collect();
+        report.errors.push(cannot_tell(&names.join(", "), arch, verdict));
+    }
     let carries_none = style.persistent && store.as_ref().is_none_or(Store::is_empty);
     let has_none = jobs.is_empty() && report.errors.is_empty();
     if !named && (has_none || carries_none) {
@@ -104,13 +107,10 @@ pub(in crate::run) fn not_carried(arch: &Arch, style: &Style) -> Error {
 }
 
 /// With a handler for what the kernel runs itself, nothing would run any more: what can't be tried is not registered.
-pub(in crate::run) fn cannot_tell(unclear: &[(&Arch, Verdict)]) -> Option<Error> {
-    let (arch, verdict) = unclear.first()?;
-    let names: Vec<_> = unclear.iter().map(|(arch, _)| arch.name).collect();
+pub(in crate::run) fn cannot_tell(names: &str, arch: &Arch, verdict: &Verdict) -> Error {
     let Error { why, hint, .. } = probe::failure(arch, verdict);
     let why = format!("whether this kernel runs them itself can't be tried: {why}");
-    let on = format!("anything for {} programs", names.join(", "));
-    Some(Error { hint, ..Error::new(Step::Register, on, why) })
+    Error { hint, ..Error::new(Step::Register, format!("anything for {names} programs"), why) }
 }
 
 /// What has to be registered besides, so that nobody has less than before: from the first mount of binfmt_misc on, a user

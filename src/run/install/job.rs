@@ -212,8 +212,8 @@ impl Job {
             Verdict::Ran { took, .. } => Ok(*took),
             other if other.is_unclear() => {
                 let error = probe::failure(self.arch, other);
-                let hints = error.hint.iter().map(String::as_str).chain(["--no-prove leaves this step out"]);
-                let hint = hints.collect::<Vec<_>>().join("; ");
+                let more = "--no-prove leaves this step out";
+                let hint = error.hint.as_ref().map_or_else(|| more.to_owned(), |h| format!("{h}; {more}"));
                 Err(error.hint(hint))
             }
             other => Err(probe::failure(self.arch, other)),
