@@ -10,7 +10,7 @@ use std::process::Command as Process;
 use super::platforms::platforms;
 use super::{Answer, Done, Outcome, Report, Wanted, rows_of};
 use crate::anchor::{Ground, Place};
-use crate::arch::{ARCHES, Arch};
+use crate::arch::{ARCHES, Arch, own};
 use crate::error::{Error, Result, Step};
 use crate::probe::{self, By, Verdict};
 
@@ -53,9 +53,11 @@ pub(super) fn runs_through_host<'a>(
         return Err(probe::failure(arches[at], &verdicts[at]));
     }
     let is_unknown = |v: &Verdict| matches!(v, Verdict::Ran { by: By::Unknown, .. });
-    // Where not even the host's own program can be traced, what runs others, not of this kernel's family, is a handler all the same.
-    let is_blind = arches.iter().zip(&verdicts).any(|(a, v)| a.name == probe::host().name && is_unknown(v));
     let is_alien = probe::aliens();
+    // Where not even our own program can be traced, what runs others, not of this kernel's family, is a handler all the same.
+    // If we are of another family ourselves, QEMU traces nothing, and that says nothing of whose the handlers are.
+    let is_own = |a: &Arch| a.name == own().name && !is_alien(a);
+    let is_blind = arches.iter().zip(&verdicts).any(|(a, v)| is_own(a) && is_unknown(v));
     let is_hosts = |(arch, verdict): &(&Arch, Verdict)| match verdict {
         Verdict::Ran { by: By::Interpreter(file), .. } => is_hosts(file),
         verdict => is_blind && is_unknown(verdict) && is_alien(arch),
