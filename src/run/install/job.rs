@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use super::verify::Checked;
 use crate::anchor::{Ground, mount_point};
-use crate::arch::Arch;
+use crate::arch::{Arch, own};
 use crate::binfmt::Binfmt;
 use crate::error::{Error, Result, Step, Why};
 use crate::plan::{Action, Insistence, action};
@@ -98,6 +98,14 @@ impl Job {
         if is_left && matches!(self.state, State::Already | State::Replaced) {
             self.clear_trial(ground)?;
         }
+        if let Some(entry) = self.runs_us(entries).filter(|_| self.is_registered()) {
+            self.rule = entry.rule();
+            self.state = State::Already;
+            if let Verdict::Ran { took, .. } = probe::run([self.arch]).remove(0) {
+                self.proof = Some(took);
+            }
+            return Ok(());
+        }
         match self.state {
             State::Registered => {
                 ground.register(&self.rule, &self.file)?;
@@ -137,6 +145,14 @@ impl Job {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The handler that runs us, under emulation, if the emulator for our own architecture is a program of it as we are: that
+    /// one could only run itself.
+    fn runs_us<'a>(&self, entries: &'a [Entry]) -> Option<&'a Entry> {
+        let is_circular = self.arch.machine_bytes() == own().machine_bytes()
+            && self.emulator.as_ref().is_some_and(Checked::is_as_we_are);
+        entries.iter().find(|e| is_circular && e.enabled && e.takes(self.arch.pattern.magic()))
     }
 
     /// Takes the place of another handler of that name: ours is registered beside it and tried out first, so that at no moment
