@@ -174,7 +174,8 @@ fn register(jobs: &mut Vec<Job>, ground: &Ground, request: &Install, report: &mu
     let entries = binfmt.entries()?;
     jobs.iter_mut().for_each(|job| job.plan(&entries, request));
     verify(jobs, ground, &request.style, report);
-    if jobs.iter().filter_map(|j| j.emulator.as_ref()).any(Checked::is_as_we_are)
+    let to_do = jobs.iter().filter(|j| j.runs_us(&entries).is_none());
+    if to_do.filter_map(|j| j.emulator.as_ref()).any(Checked::is_as_we_are)
         && entries.iter().any(|e| e.takes(own().pattern.magic()))
         && !matches!(probe::run([own()])[..], [Verdict::Ran { by: By::Kernel, .. }])
     {

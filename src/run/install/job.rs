@@ -149,7 +149,7 @@ impl Job {
 
     /// The handler that runs us, under emulation, if the emulator for our own architecture is a program of it as we are: that
     /// one could only run itself.
-    fn runs_us<'a>(&self, entries: &'a [Entry]) -> Option<&'a Entry> {
+    pub(super) fn runs_us<'a>(&self, entries: &'a [Entry]) -> Option<&'a Entry> {
         let is_circular = self.arch.machine_bytes() == own().machine_bytes()
             && self.emulator.as_ref().is_some_and(Checked::is_as_we_are);
         entries.iter().find(|e| is_circular && e.enabled && e.takes(self.arch.pattern.magic()))
