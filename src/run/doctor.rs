@@ -4,11 +4,12 @@ use std::path::Path;
 
 use nix::sys::utsname::uname;
 
+use super::look::is_native;
 use super::{Done, Outcome, Report};
 use crate::anchor::{Ground, Place};
 use crate::arch::{ARCHES, PREFIX};
 use crate::plan::is_qemu;
-use crate::probe::{self, By, Verdict};
+use crate::probe::{self, Verdict};
 use crate::rule::{Entry, Flags};
 
 /// How bad it is.
@@ -210,14 +211,14 @@ fn handler(e: &Entry, entries: &[Entry], place: Place) -> Finding {
 
 /// One line for what runs, one for each that should and doesn't.
 fn targets(verdicts: &[(&'static crate::arch::Arch, Verdict)], entries: &[Entry]) -> Vec<Finding> {
-    let names = |which: &dyn Fn(&Verdict) -> bool| {
-        let names: Vec<_> = verdicts.iter().filter(|(_, v)| which(v)).map(|(a, _)| a.name).collect();
+    let names = |native: bool| {
+        let ran = verdicts.iter().filter(|(arch, v)| v.ran() && is_native(arch, v, entries) == native);
+        let names: Vec<_> = ran.map(|(arch, _)| arch.name).collect();
         if names.is_empty() { "none".to_owned() } else { names.join(" ") }
     };
-    let is_native = |v: &Verdict| matches!(v, Verdict::Ran { by: By::Kernel, .. });
     let mut findings = vec![
-        finding("native", Grade::Good, names(&is_native), None),
-        finding("emulated", Grade::Good, names(&|v| v.ran() && !is_native(v)), None),
+        finding("native", Grade::Good, names(true), None),
+        finding("emulated", Grade::Good, names(false), None),
     ];
     for (arch, verdict) in verdicts.iter().filter(|(_, v)| !v.ran()) {
         if entries.iter().any(|e| e.takes(arch.pattern.magic())) {

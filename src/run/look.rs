@@ -13,6 +13,7 @@ use crate::anchor::{Ground, Place};
 use crate::arch::{ARCHES, Arch, own};
 use crate::error::{Error, Result, Step};
 use crate::probe::{self, By, Verdict};
+use crate::rule::Entry;
 
 /// A binfmt_misc to look at. In a user namespace none is mounted if that would take the host's handlers away.
 pub(super) fn ground(place: Place, at: Option<&Path>) -> Result<Ground> {
@@ -74,19 +75,24 @@ pub(super) fn list() -> Done {
 pub(super) fn status(at: Option<&Path>) -> Done {
     let entries = ground(Place::look()?, at)?.binfmt().entries()?;
     let verdicts: Vec<_> = ARCHES.iter().zip(probe::run(ARCHES)).filter(|(_, v)| v.ran()).collect();
-    let (mut native, emulated): (Vec<_>, Vec<_>) = verdicts.into_iter().partition(|(arch, v)| match v {
-        Verdict::Ran { by: By::Kernel, .. } => true,
-        // Where it could not be traced, it is native if no handler takes it.
-        Verdict::Ran { by: By::Unknown, .. } => {
-            !entries.iter().any(|e| e.enabled && e.takes(arch.pattern.magic()))
-        }
-        _ => false,
-    });
+    let (mut native, emulated): (Vec<_>, Vec<_>) =
+        verdicts.into_iter().partition(|(arch, verdict)| is_native(arch, verdict, &entries));
     native.sort_by_key(|(arch, _)| arch.name != probe::host().name);
     let native = native.into_iter().flat_map(|(arch, _)| platforms(arch, true));
     let emulated = emulated.into_iter().flat_map(|(arch, _)| platforms(arch, false));
     let emulators = entries.into_iter().filter(|e| e.enabled).map(|e| e.name).collect();
     Ok(Outcome::Status { supported: native.chain(emulated).collect(), emulators })
+}
+
+/// Did the kernel itself run it? Where that could not be traced, it is so if no handler takes such programs.
+pub(super) fn is_native(arch: &Arch, verdict: &Verdict, entries: &[Entry]) -> bool {
+    match verdict {
+        Verdict::Ran { by: By::Kernel, .. } => true,
+        Verdict::Ran { by: By::Unknown, .. } => {
+            !entries.iter().any(|e| e.enabled && e.takes(arch.pattern.magic()))
+        }
+        _ => false,
+    }
 }
 
 /// Runs a program of each target; mounts nothing and needs no privileges.
