@@ -11,7 +11,7 @@
 //!    (Linux 5.2 to 7.2), so the clone keeps the binfmt_misc on it, and that keeps the superblock. Removing the handlers
 //!    ends the circle.
 //!
-//! Whether it worked is then seen by behaviour: [`Ground::settle`] drops every mount of ours, mounts again and looks. It
+//! Whether it worked is then seen by behaviour: [`BinfmtMount::settle`] drops every mount of ours, mounts again and looks. It
 //! refuses to believe version numbers.
 
 use std::fs::File;
@@ -28,7 +28,7 @@ use nix::sys::stat::Mode;
 use nix::sys::statfs::{FsType, statfs};
 
 use crate::binfmt::{Binfmt, USUAL_DIR};
-use crate::error::{Error, Result, Step, Why};
+use crate::error::{Cause, Error, Result, Step};
 use crate::rule::Rule;
 use crate::sys;
 
@@ -60,7 +60,7 @@ pub enum Keeper {
 
 /// What is known of the place where this process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Namespaces {
     /// Is our mount namespace the host's? Mounts made in it stay when we exit.
     pub on_host: bool,
     /// It isn't, but we see the host's first process and with it that namespace (`--pid=host`).
@@ -69,14 +69,14 @@ pub struct Place {
     pub in_user_namespace: bool,
 }
 
-impl Place {
+impl Namespaces {
     /// Looks at /proc.
     ///
     /// # Errors
-    /// [`Step::Look`], where /proc is not mounted.
+    /// [`Step::Inspect`], where /proc is not mounted.
     pub fn look() -> Result<Self> {
         let inode = |path: &str| std::fs::metadata(path).map(|m| m.ino());
-        let failed = |path: &'static str| move |e| Error::new(Step::Look, path, e).hint("mount /proc");
+        let failed = |path: &'static str| move |e| Error::new(Step::Inspect, path, e).hint("mount /proc");
         let pids = inode("/proc/self/ns/pid").map_err(failed("/proc/self/ns/pid"))?;
         let mounts = inode("/proc/self/ns/mnt").map_err(failed("/proc/self/ns/mnt"))?;
         // Without privileges we may not ask about process 1; then nothing is going to be mounted either.
@@ -91,7 +91,7 @@ impl Place {
 
 /// A binfmt_misc directory to work on, and what is needed to make it last.
 #[derive(Debug)]
-pub struct Ground {
+pub struct BinfmtMount {
     binfmt: Binfmt,
     kind: Kind,
 }
@@ -100,7 +100,7 @@ pub struct Ground {
 enum Kind {
     /// It is in the host's own mount namespace, where we have mounted it or not.
     Host {
-        /// By us, just now.
+        /// RanBy us, just now.
         mounted: bool,
     },
     /// It was there already when we came, and no private one is needed: nothing will be registered.
@@ -108,8 +108,8 @@ enum Kind {
     /// It is in a mount namespace of ours, that ends with us.
     Private {
         /// What handlers pin, if they can.
-        tree: Option<Tree>,
-        /// Why there is none, where there should be one.
+        tree: Option<DetachedTree>,
+        /// Cause there is none, where there should be one.
         refused: Option<Errno>,
         /// Has the host a mount of its own? We have seen to that.
         host_has_one: bool,
@@ -118,7 +118,7 @@ enum Kind {
 
 /// The tree that handlers pin: the binaries' mount with binfmt_misc on it.
 #[derive(Debug)]
-struct Tree {
+struct DetachedTree {
     clone: OwnedFd,
     names: PathBuf,
     /// The root of what it is a clone of: the mount that binfmt_misc is mounted on.
@@ -127,13 +127,13 @@ struct Tree {
     keeper: Keeper,
 }
 
-impl Ground {
+impl BinfmtMount {
     /// A binfmt_misc to look at and to remove handlers from. Mounts one where none is to be seen, on `at` or on a directory
     /// that is meant for it.
     ///
     /// # Errors
     /// [`Step::Mount`] and [`Step::List`].
-    pub fn to_look_at(place: Place, at: Option<&Path>) -> Result<Self> {
+    pub fn to_look_at(place: Namespaces, at: Option<&Path>) -> Result<Self> {
         if Self::is_in_sight(at)? {
             return Ok(Self { binfmt: Binfmt::at(at.unwrap_or(Path::new(USUAL_DIR))), kind: Kind::Found });
         }
@@ -167,7 +167,7 @@ impl Ground {
     ///
     /// # Errors
     /// [`Step::Mount`], where the kernel refuses; [`Step::List`], where something stands in the way.
-    pub fn to_register_in(place: Place, binaries: Option<&Path>, at: Option<&Path>) -> Result<Self> {
+    pub fn to_register_in(place: Namespaces, binaries: Option<&Path>, at: Option<&Path>) -> Result<Self> {
         if place.on_host {
             return Self::on_host(at.unwrap_or(Path::new(USUAL_DIR)));
         }
@@ -186,7 +186,7 @@ impl Ground {
             let clone = sys::clone_tree(&original)?;
             // Relative to the directory itself, where we may be, nothing that is mounted there is seen.
             let names = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
-            Ok(Tree { clone, names, original, keeper })
+            Ok(DetachedTree { clone, names, original, keeper })
         });
         let (tree, refused) =
             cloned.transpose().map_or_else(|errno| (None, Some(errno)), |tree| (tree, None));
@@ -227,7 +227,7 @@ impl Ground {
         matches!(self.kind, Kind::Host { .. })
     }
 
-    /// Why handlers can't be made to outlive us here, if the kernel has refused that.
+    /// Cause handlers can't be made to outlive us here, if the kernel has refused that.
     #[must_use]
     pub const fn unanchored(&self) -> Option<Errno> {
         match self.kind {
@@ -288,7 +288,7 @@ impl Ground {
         Ok(are_there.then_some(keeper))
     }
 
-    /// Removes handlers that were registered here, wherever a failure of [`Ground::settle`] has left us.
+    /// Removes handlers that were registered here, wherever a failure of [`BinfmtMount::settle`] has left us.
     ///
     /// # Errors
     /// [`Step::Mount`], [`Step::Remove`].
@@ -325,14 +325,14 @@ fn mount_on_host() -> std::result::Result<(), Errno> {
     match Binfmt::at(USUAL_DIR).is_mounted() {
         Ok(true) => Ok(()),
         _ => mount_binfmt(USUAL_DIR)
-            .map_err(|e| if let Why::Errno(errno) = e.why { errno } else { Errno::EIO }),
+            .map_err(|e| if let Cause::Errno(errno) = e.why { errno } else { Errno::EIO }),
     }
 }
 
 /// The kernel's answer to a mount is EPERM in every user namespace before Linux 6.7: another hint helps there.
-fn rootless(error: Error, place: Place) -> Error {
+fn rootless(error: Error, place: Namespaces) -> Error {
     match (&error.why, error.step) {
-        (Why::Errno(Errno::EPERM), Step::Mount) if place.in_user_namespace => error.hint(
+        (Cause::Errno(Errno::EPERM), Step::Mount) if place.in_user_namespace => error.hint(
             "this is a user namespace (rootless): it takes Linux 6.7 and its root; else register on the host",
         ),
         _ => error,
@@ -344,7 +344,7 @@ fn rootless(error: Error, place: Place) -> Error {
 fn cleared_mount_point(at: Option<&Path>) -> Result<&Path> {
     let at = at.map_or_else(|| mount_point().map(Path::new), Ok)?;
     // Whatever is mounted there first would be blamed.
-    let metadata = std::fs::metadata(at).map_err(Why::from);
+    let metadata = std::fs::metadata(at).map_err(Cause::from);
     let is_dir = metadata.and_then(|m| m.is_dir().then_some(()).ok_or(Errno::ENOTDIR.into()));
     is_dir.map_err(|why| Error::new(Step::Mount, format!("on {}", at.display()), why))?;
     while umount2(at, MntFlags::MNT_DETACH).is_ok() {}

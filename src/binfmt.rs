@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use crate::error::{Error, Result, Step, Why};
+use crate::error::{Cause, Error, Result, Step};
 use crate::rule::{Entry, Rule};
 
 /// Where the kernel expects it to be mounted.
@@ -118,12 +118,12 @@ impl Binfmt {
     pub fn register(&self, rule: &Rule) -> Result<()> {
         let line = rule.line().map_err(|u| Error::new(Step::Register, rule.name.as_str(), u.to_string()))?;
         let failed = |e: std::io::Error| {
-            let failed = |why: Why| Error::new(Step::Register, rule.name.as_str(), why);
-            let (why, path) = (Why::from(e), &rule.interpreter);
+            let failed = |why: Cause| Error::new(Step::Register, rule.name.as_str(), why);
+            let (why, path) = (Cause::from(e), &rule.interpreter);
             match why {
-                Why::Errno(Errno::ENOENT) => failed(format!("there is no {path}").into()),
+                Cause::Errno(Errno::ENOENT) => failed(format!("there is no {path}").into()),
                 // Whether we may register was seen when `register` was opened.
-                Why::Errno(Errno::EACCES) => failed(why).hint(format!(
+                Cause::Errno(Errno::EACCES) => failed(why).hint(format!(
                     "the kernel can't execute {path}: chmod +x makes it executable, unless its file system is mounted noexec"
                 )),
                 _ => failed(why),

@@ -1,9 +1,9 @@
 //! The command line → what is asked for. A dialect each in `cli/`; no I/O: arguments and environment come in as values.
 
-mod binfmt;
-mod conf;
 mod export;
 mod multiarch;
+mod original;
+mod tonistiigi;
 mod verbs;
 
 use std::ffi::OsString;
@@ -11,16 +11,16 @@ use std::path::PathBuf;
 
 use crate::arch;
 use crate::error::{Error, Result};
-use crate::run::{Command, Remove, Wanted};
+use crate::request::{Command, Remove, Targets};
 
 /// What the command line and the environment ask for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Asked {
+pub struct Invocation {
     /// To be done in this order.
     pub commands: Vec<Command>,
-    /// Answer as JSON.
+    /// CheckResult as JSON.
     pub json: bool,
-    /// Answer with the exit code, and with errors.
+    /// CheckResult with the exit code, and with errors.
     pub quiet: bool,
 }
 
@@ -28,36 +28,36 @@ pub struct Asked {
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 const HELP: &str = include_str!("cli/help/qus.txt");
-const HELP_CONF: &str = include_str!("cli/help/conf.txt");
+const HELP_CONF: &str = include_str!("cli/help/original.txt");
 
 /// Understands a command line (without the program's name).
 ///
 /// # Errors
-/// [`crate::error::Step::Understand`]; nothing is touched then.
-pub fn parse(args: &[OsString], env: Env<'_>) -> Result<Asked> {
+/// [`crate::error::Step::Usage`]; nothing is touched then.
+pub fn parse(args: &[OsString], env: Env<'_>) -> Result<Invocation> {
     let words: Vec<_> = args.iter().map(|a| a.to_str().unwrap_or_default()).collect();
     // What stands behind `--` belongs to the first dialect, or to a program that is to be run.
     let own = words.split(|w| *w == "--").next().unwrap_or_default();
     let next = |at: usize| own.get(at + 1).copied();
     match words.first() {
         Some(first) if verbs::is_verb(first) => verbs::parse(args, env),
-        None => binfmt::parse(args, env),
-        _ if own.iter().any(|w| binfmt::knows(w)) => binfmt::parse(args, env),
+        None => tonistiigi::parse(args, env),
+        _ if own.iter().any(|w| tonistiigi::knows(w)) => tonistiigi::parse(args, env),
         _ if own.len() == words.len() && (0..own.len()).any(|at| multiarch::knows(own[at], next(at))) => {
             multiarch::parse(args, env)
         }
-        _ => conf::parse(args, env),
+        _ => original::parse(args, env),
     }
 }
 
 /// Collects the names of targets.
 #[derive(Default)]
-struct Targets {
+struct TargetNames {
     named: Vec<&'static str>,
     all: bool,
 }
 
-impl Targets {
+impl TargetNames {
     /// Adds one name, or several with commas or spaces between them.
     fn add(&mut self, text: &str) -> Result<()> {
         if text.trim().is_empty() {
@@ -86,17 +86,17 @@ impl Targets {
         self.all || self.named.is_empty()
     }
 
-    fn wanted(self) -> Wanted {
-        if self.is_everything() { Wanted::All } else { Wanted::These(self.named) }
+    fn wanted(self) -> Targets {
+        if self.is_everything() { Targets::All } else { Targets::These(self.named) }
     }
 
     /// The targets that are left when those of `--except` are taken out.
-    fn without(self, except: &Self) -> Wanted {
+    fn without(self, except: &Self) -> Targets {
         if except.is_empty() {
             return self.wanted();
         }
         let is_left = |t: &&'static str| !except.all && !except.named.contains(t);
-        Wanted::These(match self.is_everything() {
+        Targets::These(match self.is_everything() {
             true => arch::targets().filter(is_left).collect(),
             false => self.named.into_iter().filter(is_left).collect(),
         })
@@ -104,16 +104,16 @@ impl Targets {
 }
 
 /// What is to be removed. Where all is meant but some, that is said apart: handlers that we have no row for are all, too.
-fn removal(targets: Targets, except: Targets, dry_run: bool) -> Remove {
+fn removal(targets: TargetNames, except: TargetNames, dry_run: bool) -> Remove {
     match targets.is_everything() {
-        true if !except.all => Remove { except: except.named, dry_run, ..Remove::of(Wanted::All) },
+        true if !except.all => Remove { except: except.named, dry_run, ..Remove::of(Targets::All) },
         _ => Remove { dry_run, ..Remove::of(targets.without(&except)) },
     }
 }
 
 /// Asks for a text.
-fn say(text: &'static str) -> Asked {
-    Asked { commands: vec![Command::Say(text)], ..Asked::default() }
+fn say(text: &'static str) -> Invocation {
+    Invocation { commands: vec![Command::Say(text)], ..Invocation::default() }
 }
 
 fn unknown_target(name: &str) -> Error {

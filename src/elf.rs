@@ -142,7 +142,7 @@ impl Pattern {
     }
 }
 
-/// Why a file is not an executable that this host could use as an interpreter.
+/// Cause a file is not an executable that this host could use as an interpreter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Flaw {
     /// It does not begin with an ELF header.

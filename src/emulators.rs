@@ -34,7 +34,7 @@ pub type Sum = [u8; 32];
 
 /// A directory of QEMU binaries.
 #[derive(Debug)]
-pub struct Store {
+pub struct EmulatorDir {
     shown: PathBuf,
     opened: PathBuf,
     sums: Option<BTreeMap<String, Sum>>,
@@ -56,7 +56,7 @@ pub struct Emulator {
 
 /// What is demanded of a binary.
 #[derive(Clone, Copy)]
-pub struct Demands<'a> {
+pub struct Requirements<'a> {
     /// Does this host execute programs of that machine?
     pub runs: &'a (dyn Fn(Machine) -> bool + Sync),
     /// What this host is, to say if it doesn't.
@@ -65,7 +65,7 @@ pub struct Demands<'a> {
     pub is_static: bool,
 }
 
-impl Store {
+impl EmulatorDir {
     /// The directory `shown` (the name for messages and handlers), whose files are opened below `opened` (the same place, maybe
     /// through a descriptor).
     ///
@@ -182,7 +182,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Step::Open`], where it can't be read; [`Step::Check`], where it is not what is demanded.
-    pub fn check(&self, name: &str, demands: Demands<'_>) -> Result<Emulator> {
+    pub fn check(&self, name: &str, demands: Requirements<'_>) -> Result<Emulator> {
         let path = self.path_of(name);
         let unreadable = |e: std::io::Error| Error::new(Step::Open, path.as_str(), e);
         let unfit = |why: String| Error::new(Step::Check, path.as_str(), why);
@@ -330,8 +330,8 @@ mod tests {
         dir
     }
 
-    fn demands(runs: &(dyn Fn(Machine) -> bool + Sync)) -> Demands<'_> {
-        Demands { runs, host: own, is_static: false }
+    fn demands(runs: &(dyn Fn(Machine) -> bool + Sync)) -> Requirements<'_> {
+        Requirements { runs, host: own, is_static: false }
     }
 
     #[test]
@@ -340,7 +340,7 @@ mod tests {
         for name in ["qemu-arm", "qemu-arm-static", "qemu-mips-static"] {
             std::fs::write(d.join(name), "").unwrap();
         }
-        let s = Store::open(&d, &d).unwrap();
+        let s = EmulatorDir::open(&d, &d).unwrap();
         assert_eq!(s.find("arm", "", "").as_deref(), Some("qemu-arm"));
         assert_eq!(s.find("arm", "", "-static").as_deref(), Some("qemu-arm-static"));
         assert_eq!(s.find("mips", "", "").as_deref(), Some("qemu-mips-static"));
@@ -356,7 +356,7 @@ mod tests {
         std::fs::write(d.join("qemu-b"), &bytes).unwrap();
         let sum = hex(&digest(&mut File::open(d.join("qemu-a")).unwrap()).unwrap());
         std::fs::write(d.join(SUMS), format!("{sum}  qemu-a\n")).unwrap();
-        let s = Store::open(&d, &d).unwrap();
+        let s = EmulatorDir::open(&d, &d).unwrap();
         let ours = |machine: Machine| machine == own().machine_bytes();
         assert_eq!(hex(&s.check("qemu-a", demands(&ours)).unwrap().sum.unwrap()), sum);
         assert!(s.check("qemu-b", demands(&ours)).unwrap_err().to_string().contains("does not list it"));
@@ -371,7 +371,7 @@ mod tests {
     fn a_fifo_is_refused_at_once() {
         let d = dir("fifo");
         nix::unistd::mkfifo(&d.join("qemu-arm"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let s = Store::open(&d, &d).unwrap();
+        let s = EmulatorDir::open(&d, &d).unwrap();
         assert!(
             s.check("qemu-arm", demands(&|_| true))
                 .unwrap_err()

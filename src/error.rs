@@ -25,9 +25,9 @@ pub enum Exit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Understanding the command line or the environment.
-    Understand,
+    Usage,
     /// Reading what the kernel says of this process: mounts, namespaces.
-    Look,
+    Inspect,
     /// Mounting binfmt_misc where there is none.
     Mount,
     /// Waiting for another qus to finish.
@@ -49,7 +49,7 @@ pub enum Step {
     /// Writing a configuration file, or the output.
     Write,
     /// Executing another program in our place.
-    Execute,
+    Exec,
 }
 
 /// A failed step.
@@ -59,15 +59,15 @@ pub struct Error {
     pub step: Step,
     /// The path, handler or target that it was about.
     pub on: String,
-    /// Why: the kernel's answer, or what we saw.
-    pub why: Why,
+    /// Cause: the kernel's answer, or what we saw.
+    pub why: Cause,
     /// What the user can do about it, where that is known.
     pub hint: Option<String>,
 }
 
 /// The reason of a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum Cause {
     /// The kernel refused.
     Errno(Errno),
     /// Something that we found out ourselves.
@@ -76,16 +76,16 @@ pub enum Why {
 
 impl Error {
     /// A failure with the hint that fits it, if there is one.
-    pub fn new(step: Step, on: impl Into<String>, why: impl Into<Why>) -> Self {
+    pub fn new(step: Step, on: impl Into<String>, why: impl Into<Cause>) -> Self {
         let why = why.into();
         let hint =
-            if let Why::Errno(errno) = &why { usual_hint(step, *errno).map(str::to_owned) } else { None };
+            if let Cause::Errno(errno) = &why { usual_hint(step, *errno).map(str::to_owned) } else { None };
         Self { step, on: on.into(), why, hint }
     }
 
     /// A wrong command line.
     pub fn usage(why: impl Into<String>) -> Self {
-        Self::new(Step::Understand, "", Why::Found(why.into()))
+        Self::new(Step::Usage, "", Cause::Found(why.into()))
     }
 
     /// The same failure with this hint.
@@ -99,7 +99,7 @@ impl Error {
     #[must_use]
     pub const fn exit(&self) -> Exit {
         match self.step {
-            Step::Understand => Exit::Usage,
+            Step::Usage => Exit::Usage,
             Step::Keep => Exit::WillNotLast,
             _ => Exit::Failed,
         }
@@ -149,13 +149,13 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(shown).collect())
 }
 
-impl From<Errno> for Why {
+impl From<Errno> for Cause {
     fn from(errno: Errno) -> Self {
         Self::Errno(errno)
     }
 }
 
-impl From<std::io::Error> for Why {
+impl From<std::io::Error> for Cause {
     fn from(error: std::io::Error) -> Self {
         error
             .raw_os_error()
@@ -163,19 +163,19 @@ impl From<std::io::Error> for Why {
     }
 }
 
-impl From<String> for Why {
+impl From<String> for Cause {
     fn from(text: String) -> Self {
         Self::Found(text)
     }
 }
 
-impl From<&str> for Why {
+impl From<&str> for Cause {
     fn from(text: &str) -> Self {
         Self::Found(text.to_owned())
     }
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Errno(errno) => write!(f, "{} ({errno:?})", errno.desc()),
@@ -187,8 +187,8 @@ impl fmt::Display for Why {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let doing = match self.step {
-            Step::Understand => return self.finish(f, ""),
-            Step::Look => "read",
+            Step::Usage => return self.finish(f, ""),
+            Step::Inspect => "read",
             Step::Mount => "mount binfmt_misc",
             Step::Lock => "lock",
             Step::List => "list the handlers in",
@@ -199,7 +199,7 @@ impl fmt::Display for Error {
             Step::Keep => "keep",
             Step::Prove => "run",
             Step::Write => "write",
-            Step::Execute => "execute",
+            Step::Exec => "execute",
         };
         self.finish(f, &format!("cannot {doing} {}: ", printable(&self.on)))
     }

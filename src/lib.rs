@@ -1,13 +1,14 @@
 //! qus: make a Linux host run programs of any architecture, and prove it.
 //!
-//! The rooms, from the front door down; imports point down this list only.
+//! The modules, from the front door down; imports point down this list only.
 //!
-//! | room | its one job |
+//! | file | its one job |
 //! |---|---|
-//! | [`cli`] | a dialect each → one `Command`; no I/O |
-//! | [`report`] | outcome and status → text or JSON |
-//! | [`run`] | the order of a run |
-//! | [`plan`] | (asked for, carried, registered, native) → actions; pure |
+//! | [`cli`] | a dialect each → one [`request::Command`]; no I/O |
+//! | [`report`] | [`outcome::Report`] → text or JSON |
+//! | [`commands`] | one file a verb |
+//! | [`request`], [`outcome`] | what can be asked, what came of it: data |
+//! | [`plan`] | (asked for, registered, native) → actions; pure |
 //! | [`probe`] | the embedded programs: does this architecture run here, and through which interpreter? |
 //! | [`anchor`] | a mount of binfmt_misc that lasts |
 //! | [`emulators`] | the QEMU binaries: find, check, digest |
@@ -22,12 +23,14 @@ pub mod anchor;
 pub mod arch;
 pub mod binfmt;
 pub mod cli;
+pub mod commands;
 pub mod elf;
 pub mod emulators;
 pub mod error;
+pub mod outcome;
 pub mod plan;
 pub mod probe;
 pub mod report;
+pub mod request;
 pub mod rule;
-pub mod run;
 pub mod sys;

@@ -6,22 +6,22 @@ use std::process::ExitCode;
 
 use qus::error::{Error, Exit, Step};
 use qus::report::Rendered;
-use qus::{cli, report, run};
+use qus::{cli, commands, report};
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let asked = match cli::parse(&args, &|name| std::env::var_os(name)) {
-        Ok(asked) => asked,
+    let invocation = match cli::parse(&args, &|name| std::env::var_os(name)) {
+        Ok(invocation) => invocation,
         Err(error) => return say(&report::misuse(&error)),
     };
-    let report = run::run(&asked.commands);
-    let render = |report: &_| report::render(report, asked.json, asked.quiet);
+    let (report, holder) = commands::run(&invocation.commands);
+    let render = |report: &_| report::render(report, invocation.json, invocation.quiet);
     let exit = say(&render(&report));
-    match report.stay {
-        Some(stay) if exit == ExitCode::SUCCESS => say(&render(&stay.stay())),
-        Some(stay) => {
+    match holder {
+        Some(holder) if exit == ExitCode::SUCCESS => say(&render(&holder.wait())),
+        Some(holder) => {
             // Nobody could be told that it stays, so nobody would end it. stdout has failed already.
-            say(&Rendered { stdout: String::new(), ..render(&stay.leave()) });
+            say(&Rendered { stdout: String::new(), ..render(&holder.release()) });
             exit
         }
         None => exit,

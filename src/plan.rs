@@ -19,7 +19,7 @@ pub enum Action {
 
 /// What may give way to a handler that is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Insistence {
+pub struct Overwrite {
     /// Handlers of other makers.
     pub force: bool,
     /// The same handler.
@@ -31,7 +31,7 @@ pub struct Insistence {
 /// With `force`, handlers of other makers are overridden (not removed: the one that was registered last is used), and one of
 /// ours that does more than was asked for is replaced; with `replace`, every one of ours is.
 #[must_use]
-pub fn action(rule: &Rule, entries: &[Entry], native: bool, how: Insistence) -> Action {
+pub fn action(rule: &Rule, entries: &[Entry], native: bool, how: Overwrite) -> Action {
     if native {
         return Action::LeaveToKernel;
     }
@@ -54,7 +54,7 @@ fn does_more(entry: &Entry, rule: &Rule) -> bool {
     entry.enabled && is_qemu(entry) && is_fixed && !rule.flags.fix_binary && entry.matches == rule.matches
 }
 
-/// Is its interpreter a QEMU? By the name of its file, whatever the handler is called.
+/// Is its interpreter a QEMU? RanBy the name of its file, whatever the handler is called.
 #[must_use]
 pub fn is_qemu(entry: &Entry) -> bool {
     entry.interpreter.rsplit('/').next().is_some_and(|file| file.starts_with("qemu"))
@@ -83,9 +83,9 @@ mod tests {
     use super::*;
     use crate::arch::{ARCHES, named};
 
-    const PLAIN: Insistence = Insistence { force: false, replace: false };
-    const FORCE: Insistence = Insistence { force: true, replace: false };
-    const REPLACE: Insistence = Insistence { force: false, replace: true };
+    const PLAIN: Overwrite = Overwrite { force: false, replace: false };
+    const FORCE: Overwrite = Overwrite { force: true, replace: false };
+    const REPLACE: Overwrite = Overwrite { force: false, replace: true };
 
     fn rule(name: &str, interpreter: &str) -> Rule {
         let arch = named(name).next().unwrap();

@@ -17,7 +17,7 @@ use nix::unistd::{Pid, geteuid};
 
 use crate::arch::{ARCHES, Arch, host_family, named, own};
 use crate::elf::Machine;
-use crate::error::{Error, Step, Why};
+use crate::error::{Cause, Error, Step};
 use crate::sys;
 
 /// How many run at the same time: more than two to four gains nothing (docs/probes.md).
@@ -29,7 +29,7 @@ pub enum Verdict {
     /// It ran.
     Ran {
         /// What ran it.
-        by: By,
+        by: RanBy,
         /// Did it see the `argv[0]` that it was given? Without flag `P` it sees its path.
         argv0: bool,
         /// From fork to exit.
@@ -44,12 +44,12 @@ pub enum Verdict {
     /// It could not be tried at all.
     Untried(Errno),
     /// It was not tried: this kernel is of another family, so it can't run it itself.
-    Alien,
+    OtherFamily,
 }
 
 /// What ran a program.
 #[derive(Debug)]
-pub enum By {
+pub enum RanBy {
     /// This kernel itself.
     Kernel,
     /// An interpreter: this file, opened through the running process.
@@ -83,10 +83,10 @@ const fn is_refused_to_all(errno: Errno) -> bool {
     matches!(errno, EACCES | EAGAIN | EIO | EMFILE | ENFILE | ENOMEM | EPERM | ETXTBSY)
 }
 
-/// Why programs of this architecture don't run, for a verdict that says that they don't.
+/// Cause programs of this architecture don't run, for a verdict that says that they don't.
 #[must_use]
 pub fn failure(arch: &Arch, verdict: &Verdict) -> Error {
-    let failed = |why: Why| Error::new(Step::Prove, format!("{} programs", arch.name), why);
+    let failed = |why: Cause| Error::new(Step::Prove, format!("{} programs", arch.name), why);
     match verdict {
         Verdict::Refused(errno @ (Errno::EACCES | Errno::EPERM)) => failed((*errno).into())
             .hint("programs in memory can't be executed here; the sysctl vm.memfd_noexec may forbid that"),
@@ -94,7 +94,7 @@ pub fn failure(arch: &Arch, verdict: &Verdict) -> Error {
         Verdict::Died(signal) => failed(format!("their interpreter died of {signal}").into())
             .hint("another version of QEMU may do better: images are tagged by it"),
         Verdict::Exited(code) => failed(format!("their interpreter exited with status {code}").into()),
-        Verdict::Ran { .. } | Verdict::Alien => failed("they were not tried".into()),
+        Verdict::Ran { .. } | Verdict::OtherFamily => failed("they were not tried".into()),
     }
 }
 
@@ -110,10 +110,10 @@ struct Running {
     index: usize,
     program: File,
     started: Instant,
-    by: Option<By>,
-    /// Why it could not execute its program, if that is so.
+    by: Option<RanBy>,
+    /// Cause it could not execute its program, if that is so.
     refused: Option<Errno>,
-    /// Why it could not be let go, if that is so.
+    /// Cause it could not be let go, if that is so.
     stuck: Option<Errno>,
 }
 
@@ -177,7 +177,7 @@ fn run_all<'a>(arches: impl IntoIterator<Item = &'a Arch>) -> Vec<Verdict> {
 /// Does a set-uid program of this architecture get its owner's rights, as flag `C` promises? `at` is a directory to mount on.
 ///
 /// # Errors
-/// Why that can't be seen here: EPERM under `no_new_privs`, EINVAL in a user namespace with a single user.
+/// Cause that can't be seen here: EPERM under `no_new_privs`, EINVAL in a user namespace with a single user.
 pub fn honours_set_uid(arch: &Arch, at: &str) -> Result<bool, Errno> {
     /// Any user but root, whose rights we have already; 9 is `news` on most systems, and owns nothing here.
     const OWNER: u8 = 9;
@@ -201,7 +201,7 @@ pub fn run_natives<'a>(arches: impl IntoIterator<Item = &'a Arch>) -> Vec<Verdic
     let is_alien = aliens();
     let arches: Vec<_> = arches.into_iter().collect();
     let mut tried = run(arches.iter().copied().filter(|a| !is_alien(a))).into_iter();
-    let verdict = |a: &&Arch| if is_alien(a) { Some(Verdict::Alien) } else { tried.next() };
+    let verdict = |a: &&Arch| if is_alien(a) { Some(Verdict::OtherFamily) } else { tried.next() };
     arches.iter().map_while(verdict).collect()
 }
 
@@ -209,7 +209,7 @@ pub fn run_natives<'a>(arches: impl IntoIterator<Item = &'a Arch>) -> Vec<Verdic
 /// besides (i386 on amd64).
 #[must_use]
 pub fn runs_natively(machine: Machine) -> bool {
-    let is_native = |v: &Verdict| matches!(v, Verdict::Ran { by: By::Kernel, .. });
+    let is_native = |v: &Verdict| matches!(v, Verdict::Ran { by: RanBy::Kernel, .. });
     let row = || ARCHES.iter().find(|a| a.machine_bytes() == machine);
     // The kernel's word comes before a trial: under emulation that could not be traced, and QEMU sometimes hangs where several
     // threads, as those that check binaries, start processes at the same time.
@@ -283,7 +283,7 @@ fn settle(
         WaitStatus::Signaled(_, signal, _) => match running[at] {
             Running { stuck: Some(errno), .. } => Verdict::Untried(errno),
             // The kernel had loaded it, and somebody ended it (out of memory): that says nothing of its architecture.
-            Running { by: Some(By::Kernel), .. } => Verdict::Untried(Errno::EINTR),
+            Running { by: Some(RanBy::Kernel), .. } => Verdict::Untried(Errno::EINTR),
             _ => Verdict::Died(signal),
         },
         WaitStatus::Exited(_, code) => {
@@ -293,7 +293,7 @@ fn settle(
             if let Some(errno) = child.refused {
                 Verdict::Refused(errno)
             } else if argv0 || code == challenge.answer(b'/') {
-                Verdict::Ran { by: child.by.take().unwrap_or(By::Unknown), argv0, took }
+                Verdict::Ran { by: child.by.take().unwrap_or(RanBy::Unknown), argv0, took }
             } else {
                 Verdict::Exited(code)
             }
@@ -304,12 +304,12 @@ fn settle(
 }
 
 /// What the kernel has loaded into a child that stands at its first instruction.
-fn loaded(pid: Pid, program: &File) -> By {
-    let Ok(exe) = File::open(format!("/proc/{pid}/exe")) else { return By::Unknown };
+fn loaded(pid: Pid, program: &File) -> RanBy {
+    let Ok(exe) = File::open(format!("/proc/{pid}/exe")) else { return RanBy::Unknown };
     match (identity(&exe), identity(program)) {
-        (Some(loaded), Some(ours)) if loaded == ours => By::Kernel,
-        (Some(_), Some(_)) => By::Interpreter(exe),
-        _ => By::Unknown,
+        (Some(loaded), Some(ours)) if loaded == ours => RanBy::Kernel,
+        (Some(_), Some(_)) => RanBy::Interpreter(exe),
+        _ => RanBy::Unknown,
     }
 }
 
@@ -346,7 +346,7 @@ mod tests {
     fn what_the_kernel_cannot_run_itself_is_not_tried_and_all_else_is() {
         for (arch, verdict) in ARCHES.iter().zip(run_natives(ARCHES)) {
             let is_of_its_family = kernel_family().is_none_or(|family| arch.family == family);
-            assert_eq!(matches!(verdict, Verdict::Alien), !is_of_its_family, "{}", arch.name);
+            assert_eq!(matches!(verdict, Verdict::OtherFamily), !is_of_its_family, "{}", arch.name);
         }
     }
 
@@ -355,7 +355,7 @@ mod tests {
         let own = named(std::env::consts::ARCH).next().unwrap();
         let verdicts = run([own, own]);
         assert!(
-            matches!(verdicts[..], [Verdict::Ran { by: By::Kernel, argv0: true, .. }, _]),
+            matches!(verdicts[..], [Verdict::Ran { by: RanBy::Kernel, argv0: true, .. }, _]),
             "{verdicts:?}"
         );
     }

@@ -79,9 +79,9 @@ pub struct Rule {
     pub flags: Flags,
 }
 
-/// Why a rule cannot be written as a line.
+/// Cause a rule cannot be written as a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unsayable {
+pub enum RuleError {
     /// The line would be this many bytes long.
     TooLong(usize),
     /// The path of the interpreter is empty, or has a newline or a NUL in it.
@@ -96,7 +96,7 @@ pub enum Unsayable {
     Unknown,
 }
 
-impl fmt::Display for Unsayable {
+impl fmt::Display for RuleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLong(n) => {
@@ -122,44 +122,44 @@ impl Rule {
     /// The line to write to `register`, without a newline.
     ///
     /// # Errors
-    /// [`Unsayable`], where the line would be refused or misunderstood.
-    pub fn line(&self) -> Result<String, Unsayable> {
+    /// [`RuleError`], where the line would be refused or misunderstood.
+    pub fn line(&self) -> Result<String, RuleError> {
         let forbidden = |s: &str| s.is_empty() || s.contains(['\n', '\0']);
         if forbidden(&self.name)
             || self.name.len() > NAME_MAX
             || self.name.contains('/')
             || matches!(self.name.as_str(), "." | ".." | "register" | "status")
         {
-            return Err(Unsayable::BadName);
+            return Err(RuleError::BadName);
         }
         if forbidden(&self.interpreter) {
-            return Err(Unsayable::BadInterpreter);
+            return Err(RuleError::BadInterpreter);
         }
         let extension = match &self.matches {
             Match::Magic { offset, magic, mask } => {
                 let is_good =
                     !magic.is_empty() && mask.len() == magic.len() && offset + magic.len() <= HEAD_MAX;
-                if is_good { "" } else { return Err(Unsayable::BadMatch) }
+                if is_good { "" } else { return Err(RuleError::BadMatch) }
             }
-            Match::Extension(dot) if forbidden(dot) || dot.contains('/') => return Err(Unsayable::BadMatch),
+            Match::Extension(dot) if forbidden(dot) || dot.contains('/') => return Err(RuleError::BadMatch),
             Match::Extension(dot) => dot,
-            Match::Unknown => return Err(Unsayable::Unknown),
+            Match::Unknown => return Err(RuleError::Unknown),
         };
         let texts = [self.name.as_str(), &self.interpreter, extension];
         let taken = |d: u8| texts.iter().any(|text| text.as_bytes().contains(&d));
-        let d = char::from(*DELIMITERS.iter().find(|d| !taken(**d)).ok_or(Unsayable::NoDelimiter)?);
+        let d = char::from(*DELIMITERS.iter().find(|d| !taken(**d)).ok_or(RuleError::NoDelimiter)?);
         let (kind, offset, magic, mask) = match &self.matches {
             Match::Magic { offset: 0, magic, mask } => ("M", String::new(), escaped(magic), escaped(mask)),
             Match::Magic { offset, magic, mask } => ("M", offset.to_string(), escaped(magic), escaped(mask)),
             Match::Extension(dot) => ("E", String::new(), dot.clone(), String::new()),
-            Match::Unknown => return Err(Unsayable::Unknown),
+            Match::Unknown => return Err(RuleError::Unknown),
         };
         let mut line = String::with_capacity(256);
         for field in [&self.name, kind, &offset, &magic, &mask, &self.interpreter, &self.flags.to_string()] {
             line.push(d);
             line.push_str(field);
         }
-        if line.len() > LINE_MAX { Err(Unsayable::TooLong(line.len())) } else { Ok(line) }
+        if line.len() > LINE_MAX { Err(RuleError::TooLong(line.len())) } else { Ok(line) }
     }
 }
 
@@ -325,23 +325,23 @@ mod tests {
     fn a_colon_in_the_path_takes_another_delimiter() {
         assert!(rule("/a:b/qemu").line().unwrap().starts_with("|qemu-aarch64|M||"));
         assert!(rule("/a b/qemu").line().unwrap().ends_with(":/a b/qemu:PF"));
-        assert_eq!(rule("/:|,;!%&+=@~^#").line(), Err(Unsayable::NoDelimiter));
+        assert_eq!(rule("/:|,;!%&+=@~^#").line(), Err(RuleError::NoDelimiter));
     }
 
     #[test]
     fn what_cannot_be_said_is_refused() {
-        assert_eq!(rule("/a\nb").line(), Err(Unsayable::BadInterpreter));
-        assert_eq!(rule("").line(), Err(Unsayable::BadInterpreter));
+        assert_eq!(rule("/a\nb").line(), Err(RuleError::BadInterpreter));
+        assert_eq!(rule("").line(), Err(RuleError::BadInterpreter));
         for name in ["", "a/b", "status", "register", ".", "..", "a\nb"] {
             assert_eq!(
                 Rule { name: name.to_owned(), ..rule("/q") }.line(),
-                Err(Unsayable::BadName),
+                Err(RuleError::BadName),
                 "{name:?}"
             );
         }
         let spare = LINE_MAX - rule("/").line().unwrap().len();
         assert_eq!(rule(&"/".repeat(1 + spare)).line().unwrap().len(), LINE_MAX);
-        assert_eq!(rule(&"/".repeat(2 + spare)).line(), Err(Unsayable::TooLong(LINE_MAX + 1)));
+        assert_eq!(rule(&"/".repeat(2 + spare)).line(), Err(RuleError::TooLong(LINE_MAX + 1)));
     }
 
     #[test]

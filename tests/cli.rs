@@ -12,14 +12,16 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
 
-use qus::cli::{Asked, parse};
+use qus::cli::{Invocation, parse};
+use qus::request::{
+    Command, Deploy, Engine, Export, Format, HandlerOptions, Install, Remove, Runner, Targets,
+};
 use qus::error::Error;
 use qus::report::misuse;
-use qus::run::{Command, Deploy, Engine, Export, Format, Install, Remove, Runner, Style, Wanted};
 use transcript::Transcript;
 
 /// Parses a line as a shell would split it, with variables before it: `NAME=value qus -s -- -p`. `''` is an empty word.
-fn asked(line: &str) -> Result<Asked, Error> {
+fn asked(line: &str) -> Result<Invocation, Error> {
     let mut words: Vec<&str> = line.split(' ').collect();
     let at = words.iter().position(|w| *w == "qus").expect("qus");
     let args: Vec<OsString> =
@@ -38,37 +40,37 @@ fn command(line: &str) -> Command {
 
 /// `qus --`, with changes.
 fn install(change: impl FnOnce(&mut Install)) -> Command {
-    let style = Style { suffix: String::new(), persistent: false, ..Style::default() };
-    let mut install = Install::new(Wanted::All, style);
+    let style = HandlerOptions { suffix: String::new(), persistent: false, ..HandlerOptions::default() };
+    let mut install = Install::new(Targets::All, style);
     change(&mut install);
     Command::Install(install)
 }
 
-fn these(targets: &[&'static str]) -> Wanted {
-    Wanted::These(targets.to_vec())
+fn these(targets: &[&'static str]) -> Targets {
+    Targets::These(targets.to_vec())
 }
 
 #[test]
 fn the_documented_uses_mean_what_they_say() {
-    let persistent = |wanted: Wanted| {
+    let persistent = |wanted: Targets| {
         install(|i| {
-            i.wanted = wanted;
-            i.style.suffix = "-static".into();
-            i.style.persistent = true;
+            i.targets = wanted;
+            i.options.suffix = "-static".into();
+            i.options.persistent = true;
         })
     };
-    assert_eq!(command("qus -s -- -p"), persistent(Wanted::All));
+    assert_eq!(command("qus -s -- -p"), persistent(Targets::All));
     assert_eq!(command("qus -s -- -p arm"), persistent(these(&["arm"])));
     assert_eq!(command("qus -s -- -p aarch64 riscv64"), persistent(these(&["aarch64", "riscv64"])));
     assert_eq!(
         command("qus -s -- aarch64"),
         install(|i| {
-            i.wanted = these(&["aarch64"]);
-            i.style.suffix = "-static".into();
+            i.targets = these(&["aarch64"]);
+            i.options.suffix = "-static".into();
         })
     );
-    assert_eq!(command("qus -- aarch64"), install(|i| i.wanted = these(&["aarch64"])));
-    assert_eq!(command("qus -- -r"), Command::Remove(Remove::of(Wanted::All)));
+    assert_eq!(command("qus -- aarch64"), install(|i| i.targets = these(&["aarch64"])));
+    assert_eq!(command("qus -- -r"), Command::Remove(Remove::of(Targets::All)));
     assert_eq!(command("qus -- -r arm"), Command::Remove(Remove::of(these(&["arm"]))));
     assert_eq!(command("qus -l"), Command::List);
     assert_eq!(asked("qus -l -- -t").unwrap().commands, [Command::List, install(|i| i.dry_run = true)]);
@@ -122,19 +124,22 @@ fn long_options_may_have_one_dash_or_two() {
 
 #[test]
 fn every_option_has_its_meaning() {
-    assert_eq!(command("qus -- -p"), install(|i| i.style.persistent = true));
-    assert_eq!(command("qus -- -c"), install(|i| i.style.credentials = true));
+    assert_eq!(command("qus -- -p"), install(|i| i.options.persistent = true));
+    assert_eq!(command("qus -- -c"), install(|i| i.options.credentials = true));
     assert_eq!(command("qus -- -t"), install(|i| i.dry_run = true));
-    assert_eq!(command("qus -- -Q /d"), install(|i| i.style.dir = Some("/d".into())));
-    assert_eq!(command("qus -- -F -x"), install(|i| i.style.suffix = "-x".into()));
-    assert_eq!(command("qus -s -- -F -x"), install(|i| i.style.suffix = "-x".into()));
+    assert_eq!(command("qus -- -Q /d"), install(|i| i.options.dir = Some("/d".into())));
+    assert_eq!(command("qus -- -F -x"), install(|i| i.options.suffix = "-x".into()));
+    assert_eq!(command("qus -s -- -F -x"), install(|i| i.options.suffix = "-x".into()));
     assert_eq!(command("qus -- --no-prove"), install(|i| i.prove = false));
     assert_eq!(command("qus -- --force"), install(|i| i.force = true));
     assert_eq!(command("qus -- --replace"), install(|i| i.replace = true));
     assert_eq!(command("qus -- --dry-run"), install(|i| i.dry_run = true));
-    assert_eq!(command("qus -- arm s390x --except arm"), install(|i| i.wanted = these(&["s390x"])));
+    assert_eq!(command("qus -- arm s390x --except arm"), install(|i| i.targets = these(&["s390x"])));
     assert!(asked("qus -- --quiet").unwrap().quiet && asked("qus check --quiet arm").unwrap().quiet);
-    assert_eq!(command("qus -- -r -t"), Command::Remove(Remove { dry_run: true, ..Remove::of(Wanted::All) }));
+    assert_eq!(
+        command("qus -- -r -t"),
+        Command::Remove(Remove { dry_run: true, ..Remove::of(Targets::All) })
+    );
     for (option, value) in [
         ("--preserve-argv0", true),
         ("--preserve-argv0 yes", true),
@@ -143,8 +148,8 @@ fn every_option_has_its_meaning() {
         ("--preserve-argv0=no", false),
     ] {
         let expected = install(|i| {
-            i.style.preserve_argv0 = Some(value);
-            i.wanted = these(&["arm"]);
+            i.options.preserve_argv0 = Some(value);
+            i.targets = these(&["arm"]);
         });
         assert_eq!(command(&format!("qus -- {option} arm")), expected, "{option}");
     }
@@ -174,10 +179,10 @@ fn every_variable_has_its_meaning_and_options_come_first() {
         assert_eq!(asked(line), asked(same_as), "{line}");
     }
     let export = |host: Option<&str>| {
-        let Command::Install(Install { style, .. }) = install(|_| {}) else { unreachable!() };
+        let Command::Install(Install { options: style, .. }) = install(|_| {}) else { unreachable!() };
         Command::Export(Export {
-            wanted: Wanted::All,
-            style,
+            targets: Targets::All,
+            options: style,
             format: Format::BinfmtD,
             to: Some(PathBuf::from("/d")),
             host: host.map(str::to_owned),
@@ -203,14 +208,14 @@ fn all_families_of_names_are_understood() {
         for name in names.split(' ') {
             assert_eq!(
                 command(&format!("qus -- {name}")),
-                install(|i| i.wanted = these(&[target])),
+                install(|i| i.targets = these(&[target])),
                 "{name}"
             );
         }
         let all_at_once = names.replace(' ', ",");
-        assert_eq!(command(&format!("qus -- {all_at_once}")), install(|i| i.wanted = these(&[target])));
+        assert_eq!(command(&format!("qus -- {all_at_once}")), install(|i| i.targets = these(&[target])));
     }
-    assert_eq!(command("qus -- arm arm s390x arm"), install(|i| i.wanted = these(&["arm", "s390x"])));
+    assert_eq!(command("qus -- arm arm s390x arm"), install(|i| i.targets = these(&["arm", "s390x"])));
     assert_eq!(command("qus -- arm all"), install(|_| {}));
 }
 
@@ -237,7 +242,7 @@ fn the_verbs_are_the_first_dialect_in_other_words() {
     ] {
         assert_eq!(asked(&format!("qus {verb}")), asked(&format!("qus {same_as}")), "{verb}");
     }
-    let Command::Install(Install { wanted: Wanted::These(left), .. }) =
+    let Command::Install(Install { targets: Targets::These(left), .. }) =
         command("qus install --except arm,386 --except s390x")
     else {
         panic!()
@@ -245,16 +250,16 @@ fn the_verbs_are_the_first_dialect_in_other_words() {
     assert_eq!(left.len(), qus::arch::targets().count() - 3);
     assert!(!left.iter().any(|t| ["arm", "i386", "s390x"].contains(t)));
     // Handlers that no row is for are among all.
-    let kept = Remove { except: vec!["arm"], ..Remove::of(Wanted::All) };
+    let kept = Remove { except: vec!["arm"], ..Remove::of(Targets::All) };
     assert_eq!(command("qus remove --except arm"), Command::Remove(kept));
 }
 
 #[test]
 fn the_formats_of_export_mean_files_of_handlers_or_files_that_run_qus() {
     let handlers = |format, change: &dyn Fn(&mut Export)| {
-        let style = Style { dir: Some("/usr/bin".into()), ..Style::default() };
+        let style = HandlerOptions { dir: Some("/usr/bin".into()), ..HandlerOptions::default() };
         let (to, host) = (None, None);
-        let mut export = Export { wanted: Wanted::All, style, format, to, host, dry_run: false };
+        let mut export = Export { targets: Targets::All, options: style, format, to, host, dry_run: false };
         change(&mut export);
         Command::Export(export)
     };
@@ -265,9 +270,9 @@ fn the_formats_of_export_mean_files_of_handlers_or_files_that_run_qus() {
             "qus export update-binfmts --credentials yes --host s390x -e /d --dry-run --except arm arm sh4"
         ),
         handlers(Format::UpdateBinfmts, &|e| {
-            e.style.credentials = true;
+            e.options.credentials = true;
             e.host = Some("s390x".into());
-            (e.to, e.dry_run, e.wanted) = (Some("/d".into()), true, these(&["sh4"]));
+            (e.to, e.dry_run, e.targets) = (Some("/d".into()), true, these(&["sh4"]));
         })
     );
     let deploy = |by, change: &dyn Fn(&mut Deploy)| {
@@ -280,7 +285,7 @@ fn the_formats_of_export_mean_files_of_handlers_or_files_that_run_qus() {
     assert_eq!(
         command("qus export systemd --engine podman --image localhost:5000/a/b:c@sha256:d arm s390x"),
         deploy(Runner::Systemd(Engine::Podman), &|d| {
-            (d.image, d.wanted) = ("localhost:5000/a/b:c@sha256:d".into(), these(&["arm", "s390x"]));
+            (d.image, d.targets) = ("localhost:5000/a/b:c@sha256:d".into(), these(&["arm", "s390x"]));
         })
     );
     assert_eq!(
@@ -290,7 +295,7 @@ fn the_formats_of_export_mean_files_of_handlers_or_files_that_run_qus() {
     assert_eq!(command("qus export openrc --path /q"), deploy(Runner::OpenRc, &|d| d.dir = "/q".into()));
     assert_eq!(
         command("qus export kubernetes arm --dir /d"),
-        deploy(Runner::Kubernetes, &|d| (d.wanted, d.to) = (these(&["arm"]), Some("/d".into())))
+        deploy(Runner::Kubernetes, &|d| (d.targets, d.to) = (these(&["arm"]), Some("/d".into())))
     );
     assert_eq!(command("qus export compose"), deploy(Runner::Compose, &|_| {}));
     assert!(asked("qus export compose --json").unwrap().json);
@@ -628,13 +633,13 @@ fn quiet_leaves_errors_only_and_a_document_that_is_asked_for() {
 fn the_dialect_of_tonistiigi_binfmt_ends_with_the_status() {
     let status = || Command::Status { mount: None };
     let commands = |line: &str| asked(line).unwrap().commands;
-    let install = |wanted: Wanted| Command::Install(Install::new(wanted, Style::default()));
-    let remove = |wanted: Wanted| Command::Remove(Remove::of(wanted));
-    assert_eq!(commands("qus --install all"), [install(Wanted::All), status()]);
+    let install = |wanted: Targets| Command::Install(Install::new(wanted, HandlerOptions::default()));
+    let remove = |wanted: Targets| Command::Remove(Remove::of(wanted));
+    assert_eq!(commands("qus --install all"), [install(Targets::All), status()]);
     assert_eq!(commands("qus -install=linux/arm64,arm"), [install(these(&["aarch64", "arm"])), status()]);
     assert_eq!(
         commands("qus --uninstall qemu-* --install riscv64"),
-        [remove(Wanted::All), install(these(&["riscv64"])), status()]
+        [remove(Targets::All), install(these(&["riscv64"])), status()]
     );
     assert_eq!(commands("qus --mount /mnt"), [Command::Status { mount: Some("/mnt".into()) }]);
     assert!(asked("qus --install arm").unwrap().json);
@@ -643,15 +648,15 @@ fn the_dialect_of_tonistiigi_binfmt_ends_with_the_status() {
 
 #[test]
 fn the_dialect_of_multiarch_qemu_user_static_takes_yes_and_no() {
-    let persistent = |on| Style { persistent: on, ..Style::default() };
-    let reset = || Command::Remove(Remove::of(Wanted::All));
+    let persistent = |on| HandlerOptions { persistent: on, ..HandlerOptions::default() };
+    let reset = || Command::Remove(Remove::of(Targets::All));
     let commands = |line: &str| asked(line).unwrap().commands;
-    let install = |style| Command::Install(Install::new(Wanted::All, style));
+    let install = |style| Command::Install(Install::new(Targets::All, style));
     assert_eq!(commands("qus --reset -p yes"), [reset(), install(persistent(true))]);
     assert_eq!(commands("qus --reset"), [reset(), install(persistent(false))]);
     assert_eq!(
         commands("qus --persistent yes --credential yes --preserve-argv0 no --qemu-path /q --qemu-suffix -x"),
-        [install(Style {
+        [install(HandlerOptions {
             dir: Some("/q".into()),
             suffix: "-x".into(),
             credentials: true,
@@ -661,7 +666,7 @@ fn the_dialect_of_multiarch_qemu_user_static_takes_yes_and_no() {
     );
     let files = commands("qus --systemd aarch64 --exportdir /e -p yes");
     assert!(
-        matches!(&files[..], [Command::Export(e)] if e.wanted == these(&["aarch64"]) && e.to.as_deref() == Some(Path::new("/e")))
+        matches!(&files[..], [Command::Export(e)] if e.targets == these(&["aarch64"]) && e.to.as_deref() == Some(Path::new("/e")))
     );
     assert!(asked("qus --reset -p maybe").is_err());
 }

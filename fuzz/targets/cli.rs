@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use libfuzzer_sys::fuzz_target;
 use qus::error::{Exit, Step};
-use qus::run::{Command, Wanted};
+use qus::request::{Command, Targets};
 
 fuzz_target!(|data: &[u8]| {
     let mut words = data.split(|b| *b == 0).map(|w| OsStr::from_bytes(w).to_owned());
@@ -20,21 +20,21 @@ fuzz_target!(|data: &[u8]| {
     };
     match qus::cli::parse(&args, &env) {
         Err(error) => {
-            assert!(error.step == Step::Understand && error.exit() == Exit::Usage);
+            assert!(error.step == Step::Usage && error.exit() == Exit::Usage);
             assert!(!error.to_string().chars().any(|c| c.is_control() && c != '\n'), "{error:?}");
         }
         Ok(asked) => {
             assert!(!asked.commands.is_empty(), "{args:?} asks for nothing");
             for command in &asked.commands {
                 let wanted = match command {
-                    Command::Install(i) => &i.wanted,
-                    Command::Remove(r) => &r.wanted,
-                    Command::Export(e) => &e.wanted,
-                    Command::Check { wanted, .. } | Command::RunAlone { wanted, .. } => wanted,
+                    Command::Install(i) => &i.targets,
+                    Command::Remove(r) => &r.targets,
+                    Command::Export(e) => &e.targets,
+                    Command::Check { targets, .. } | Command::Run { targets, .. } => targets,
                     _ => continue,
                 };
                 // A target that is named is one that is known, and named once.
-                if let Wanted::These(names) = wanted {
+                if let Targets::These(names) = wanted {
                     let rows: Vec<_> = wanted.rows().map(|a| a.target).collect();
                     assert!(!names.is_empty() && names.iter().all(|n| rows.contains(n)), "{names:?}");
                 }

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use lexopt::Arg::{Long, Short, Value};
 
 use super::verbs::refused;
-use super::{Asked, Env, Targets, directory, misuse, say, text, value, yes_or_no};
+use super::{Env, Invocation, TargetNames, directory, misuse, say, text, value, yes_or_no};
 use crate::error::{Error, Result};
-use crate::run::{Command, Deploy, Engine, Export, Format, HOST_DIR, Runner, Style, Wanted};
+use crate::request::{Command, Deploy, Engine, Export, Format, HOST_DIR, HandlerOptions, Runner, Targets};
 
 /// What a format is of.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,9 +32,9 @@ const FORMATS: [(&str, Kind); 6] = [
 #[derive(Default)]
 struct Given {
     options: Vec<String>,
-    targets: Targets,
-    except: Targets,
-    style: Style,
+    targets: TargetNames,
+    except: TargetNames,
+    style: HandlerOptions,
     host: Option<String>,
     engine: Option<Option<Engine>>,
     image: Option<String>,
@@ -43,8 +43,8 @@ struct Given {
     dry_run: bool,
 }
 
-pub(super) fn parse(args: &[OsString], env: Env<'_>, help: &'static str) -> Result<Asked> {
-    let mut asked = Asked::default();
+pub(super) fn parse(args: &[OsString], env: Env<'_>, help: &'static str) -> Result<Invocation> {
+    let mut asked = Invocation::default();
     let (mut kind, mut given) = (None, Given::default());
     let mut parser = lexopt::Parser::from_args(args);
     while let Some(arg) = parser.next().map_err(|e| misuse(&e))? {
@@ -145,7 +145,7 @@ fn command(kind: Kind, given: Given, env: Env<'_>) -> Result<Command> {
             .hint(format!("it takes {}", own.join(" "))));
     }
     let wanted = given.targets.without(&given.except);
-    if wanted == Wanted::These(Vec::new()) {
+    if wanted == Targets::These(Vec::new()) {
         return Err(Error::usage("no target is left"));
     }
     let by = match kind {
@@ -153,10 +153,17 @@ fn command(kind: Kind, given: Given, env: Env<'_>) -> Result<Command> {
         Kind::Handlers(format) => {
             let Given { mut style, host, to, dry_run, .. } = given;
             style.dir = style.dir.or(directory(env)).or(Some(HOST_DIR.into()));
-            return Ok(Command::Export(Export { wanted, style, format, to, host, dry_run }));
+            return Ok(Command::Export(Export {
+                targets: wanted,
+                options: style,
+                format,
+                to,
+                host,
+                dry_run,
+            }));
         }
     };
-    if by == Runner::Kubernetes && wanted == Wanted::All {
+    if by == Runner::Kubernetes && wanted == Targets::All {
         return Err(Error::usage("which targets?").hint(
             "the probes of the DaemonSet execute a program of each one: name those that the image carries",
         ));
@@ -164,7 +171,7 @@ fn command(kind: Kind, given: Given, env: Env<'_>) -> Result<Command> {
     let usual = Deploy::new(by);
     let dir = given.style.dir.map(|d| d.display().to_string());
     Ok(Command::Deploy(Deploy {
-        wanted,
+        targets: wanted,
         image: given.image.unwrap_or(usual.image),
         program: given.program.unwrap_or(usual.program),
         dir: dir.unwrap_or(usual.dir),

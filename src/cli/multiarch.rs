@@ -8,10 +8,10 @@ use std::path::PathBuf;
 
 use lexopt::Arg::{Long, Short};
 
-use super::conf::{DEBIAN_DIR, SYSTEMD_DIR};
-use super::{Asked, Env, HELP, Targets, misuse, say, text, value, yes_or_no};
+use super::original::{DEBIAN_DIR, SYSTEMD_DIR};
+use super::{Env, HELP, Invocation, TargetNames, misuse, say, text, value, yes_or_no};
 use crate::error::{Error, Result};
-use crate::run::{Command, Export, Format, Install, Remove, Style, Wanted};
+use crate::request::{Command, Export, Format, HandlerOptions, Install, Remove, Targets};
 
 /// Is this a word that only this dialect has? (`value` is what follows.)
 pub(super) fn knows(word: &str, value: Option<&str>) -> bool {
@@ -24,11 +24,11 @@ pub(super) fn knows(word: &str, value: Option<&str>) -> bool {
     }
 }
 
-pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Asked> {
-    let mut style = Style { persistent: false, ..Style::default() };
+pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Invocation> {
+    let mut style = HandlerOptions { persistent: false, ..HandlerOptions::default() };
     style.dir = env("QEMU_BIN_DIR").filter(|d| !d.is_empty()).map(PathBuf::from);
     let (mut reset, mut format, mut to) = (false, None, None);
-    let mut targets = Targets::default();
+    let mut targets = TargetNames::default();
     let mut parser = lexopt::Parser::from_args(args);
     while let Some(arg) = parser.next().map_err(|e| misuse(&e))? {
         match arg {
@@ -52,19 +52,26 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Asked> {
     }
     let mut commands = Vec::new();
     if reset {
-        commands.push(Command::Remove(Remove::of(Wanted::All)));
+        commands.push(Command::Remove(Remove::of(Targets::All)));
     }
     let host = env("HOST_ARCH").filter(|h| !h.is_empty()).map(text).transpose()?;
     commands.push(match format {
         Some(format) => {
             let usual = if format == Format::BinfmtD { SYSTEMD_DIR } else { DEBIAN_DIR };
             let to = Some(to.unwrap_or_else(|| usual.into()));
-            Command::Export(Export { wanted: targets.wanted(), style, format, to, host, dry_run: false })
+            Command::Export(Export {
+                targets: targets.wanted(),
+                options: style,
+                format,
+                to,
+                host,
+                dry_run: false,
+            })
         }
         None if to.is_some() => {
             return Err(Error::usage("--exportdir says where files go: it needs --systemd or --debian"));
         }
-        None => Command::Install(Install::new(Wanted::All, style)),
+        None => Command::Install(Install::new(Targets::All, style)),
     });
-    Ok(Asked { commands, ..Asked::default() })
+    Ok(Invocation { commands, ..Invocation::default() })
 }

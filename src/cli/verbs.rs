@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use lexopt::Arg::{Long, Short, Value};
 
-use super::{Asked, Env, HELP, Targets, directory, export, misuse, removal, say, text, value, yes_or_no};
+use super::{
+    Env, HELP, Invocation, TargetNames, directory, export, misuse, removal, say, text, value, yes_or_no,
+};
 use crate::error::{Error, Result};
-use crate::run::{Command, Install, Style};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verb {
@@ -25,6 +26,7 @@ enum Verb {
     Version,
 }
 
+use crate::request::{Command, HandlerOptions, Install};
 use Verb::{Check, Doctor, Export, Help, Hold, List, Remove as RemoveVerb, Run, Status, Verify, Version};
 
 fn verb(word: &str) -> Option<Verb> {
@@ -85,16 +87,16 @@ impl Verb {
     }
 }
 
-pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Asked> {
+pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Invocation> {
     let (first, rest) = args.split_first().map_or((None, args), |(first, rest)| (first.to_str(), rest));
     let (name, verb) = (first.unwrap_or_default(), first.and_then(verb).unwrap_or(Help));
     if verb == Export {
         return export::parse(rest, env, verb.help());
     }
-    let mut asked = Asked::default();
-    let (mut targets, mut except) = (Targets::default(), Targets::default());
+    let mut asked = Invocation::default();
+    let (mut targets, mut except) = (TargetNames::default(), TargetNames::default());
     let dir = directory(env);
-    let mut style = Style { dir, ..Style::default() };
+    let mut style = HandlerOptions { dir, ..HandlerOptions::default() };
     let (mut dry_run, mut prove, mut shadow_host, mut clean) = (false, true, false, false);
     let (mut force, mut replace) = (false, false);
     let (mut words, mut version, mut topic) = (Vec::new(), false, Help);
@@ -140,7 +142,7 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Asked> {
             Error::usage("which targets?").hint("qus check TARGETS, or qus status to see what runs here")
         );
     }
-    let hold = (verb == Hold).then_some(clean);
+    let hold = (verb == Hold).then_some(crate::request::Hold { clean, strict: false });
     if verb == RemoveVerb {
         asked.commands.push(Command::Remove(removal(targets, except, dry_run)));
         return Ok(asked);
@@ -158,13 +160,13 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Asked> {
         }),
         List => Command::List,
         Status => Command::Status { mount: None },
-        Check => Command::Check { wanted, version },
+        Check => Command::Check { targets: wanted, version },
         Doctor => Command::Doctor,
         Verify => Command::Verify(style),
         Run if words.is_empty() => {
             return Err(Error::usage("which program?").hint("qus run [--targets T] -- PROGRAM [ARGUMENTS]"));
         }
-        Run => Command::RunAlone { wanted, style, words },
+        Run => Command::Run { targets: wanted, options: style, words },
         Version => Command::Version(style),
         Export | Help | RemoveVerb => Command::Say(topic.help()),
     });

@@ -1,107 +1,165 @@
-//! JSON, as much of it as reports need: written, never read.
+//! What came of a run, as one JSON document; docs/json.md has its schema.
 
-use std::fmt::Write;
+use std::time::Duration;
 
-/// A value.
-pub(super) enum Json {
-    Null,
-    Bool(bool),
-    Number(u64),
-    Text(String),
-    List(Vec<Json>),
-    Object(Vec<(&'static str, Json)>),
+use super::value::Json;
+use super::{architecture, by_key, grade_key, owner, version};
+use crate::anchor::Keeper;
+use crate::error::{Error, Exit};
+use crate::outcome::{CheckResult, Finding, Outcome, REVISION, Report, State, TargetResult, VERSION};
+use crate::rule::{Entry, Match};
+
+const fn key(state: State) -> &'static str {
+    match state {
+        State::Registered => "registered",
+        State::Replaced => "replaced",
+        State::Already => "already",
+        State::Native => "native",
+        State::ThirdParty => "foreign",
+        State::Removed => "removed",
+        State::Absent => "absent",
+        State::NotCarried => "not-carried",
+        State::Failed => "failed",
+    }
 }
 
-impl Json {
-    pub(super) fn text(s: impl Into<String>) -> Self {
-        Self::Text(s.into())
-    }
-
-    pub(super) fn list(items: impl IntoIterator<Item = Self>) -> Self {
-        Self::List(items.into_iter().collect())
-    }
-
-    pub(super) fn or_null(value: Option<impl Into<String>>) -> Self {
-        value.map_or(Self::Null, Self::text)
-    }
-
-    /// Indented by two spaces a level, as Go's MarshalIndent does it.
-    pub(super) fn render(&self) -> String {
-        let mut out = String::new();
-        self.write(&mut out, 0);
-        out.push('\n');
-        out
-    }
-
-    fn write(&self, out: &mut String, depth: usize) {
-        match self {
-            Self::Null => out.push_str("null"),
-            Self::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
-            Self::Number(n) => out.push_str(&n.to_string()),
-            Self::Text(s) => quote(s, out),
-            Self::List(items) => {
-                enclosed(out, depth, ['[', ']'], items.iter(), |out, item| item.write(out, depth + 1));
+/// One document for the whole run; docs/json.md has its schema.
+pub(super) fn document(report: &Report, exit: Exit) -> String {
+    let mut fields = Vec::new();
+    for outcome in &report.outcomes {
+        match outcome {
+            Outcome::Text(text) => fields.push(("text", Json::text(*text))),
+            Outcome::Listing { entries, enabled } => {
+                fields.push(("enabled", Json::Bool(*enabled)));
+                fields.push(("handlers", Json::list(entries.iter().map(handler))));
             }
-            Self::Object(fields) => enclosed(out, depth, ['{', '}'], fields.iter(), |out, (key, value)| {
-                quote(key, out);
-                out.push_str(": ");
-                value.write(out, depth + 1);
-            }),
+            Outcome::Status { supported, emulators } => {
+                fields.push(("supported", Json::list(supported.iter().map(|p| Json::text(*p)))));
+                fields.push(("emulators", Json::list(emulators.iter().map(Json::text))));
+            }
+            Outcome::Targets { .. } if fields.iter().any(|(key, _)| *key == "targets") => {}
+            Outcome::Targets { dry_run, .. } => {
+                // What was removed and what was registered by one command line stands in one list.
+                let all = report.outcomes.iter().filter_map(|o| match o {
+                    Outcome::Targets { results, .. } => Some(results),
+                    _ => None,
+                });
+                let all = all.flatten();
+                let keeper = all.clone().find_map(|result| result.keeper);
+                fields.push(("dry_run", Json::Bool(*dry_run)));
+                fields.push(("targets", Json::list(all.map(target))));
+                let keeper = keeper.map(|k| match k {
+                    Keeper::Host => "host",
+                    Keeper::Anchor => "anchor",
+                    Keeper::AnchorOnDirectory => "anchor-on-directory",
+                    Keeper::AnchorOnCopy => "anchor-on-copy",
+                    Keeper::Other => "other",
+                    Keeper::Ourselves => "process",
+                });
+                fields.push(("keeper", Json::or_null(keeper)));
+            }
+            Outcome::Checked { results } => {
+                let answer = |a: &CheckResult| {
+                    Json::Object(vec![
+                        ("name", Json::text(a.name)),
+                        ("by", Json::or_null(by_key(&a.by))),
+                        ("proof_us", microseconds(a.took)),
+                        ("version", Json::or_null(a.version.clone())),
+                    ])
+                };
+                fields.push(("runs", Json::list(results.iter().map(answer))));
+            }
+            Outcome::Findings { findings } => {
+                let one = |f: &Finding| {
+                    Json::Object(vec![
+                        ("about", Json::text(&f.about)),
+                        ("grade", Json::text(grade_key(f.grade))),
+                        ("seen", Json::text(&f.seen)),
+                        ("remedy", Json::or_null(f.remedy.clone())),
+                    ])
+                };
+                fields.push(("findings", Json::list(findings.iter().map(one))));
+            }
+            Outcome::Verified { files, bytes, hashed, took } => {
+                let numbers =
+                    [("files", *files as u64), ("bytes", *bytes)].map(|(k, n)| (k, Json::Number(n)));
+                let rest = [("hashed", Json::Bool(*hashed)), ("took_us", microseconds(*took))];
+                fields.push(("verified", Json::Object(numbers.into_iter().chain(rest).collect())));
+            }
+            Outcome::Version { emulator } => {
+                let (path, says) = emulator.clone().unzip();
+                fields.push(("text", Json::text(version(emulator.as_ref()))));
+                fields.push((
+                    "version",
+                    Json::Object(vec![
+                        ("qus", Json::text(VERSION)),
+                        ("revision", Json::or_null(REVISION)),
+                        ("emulator", Json::or_null(path)),
+                        ("emulator_says", Json::or_null(says)),
+                    ]),
+                ));
+            }
+            Outcome::Files { files } => {
+                let files = files.iter().map(|(path, text)| file(path.display().to_string(), text.clone()));
+                fields.push(("files", Json::list(files)));
+            }
+            Outcome::Printed { files, .. } => {
+                let files = files.iter().map(|(name, text)| file(name.clone(), Some(text.clone())));
+                fields.push(("files", Json::list(files)));
+            }
         }
     }
+    fields.push(("notes", Json::list(report.notes.iter().map(Json::text))));
+    let error = |e: &Error| {
+        Json::Object(vec![
+            ("message", Json::text(e.to_string().lines().next().unwrap_or_default())),
+            ("hint", Json::or_null(e.hint.clone())),
+        ])
+    };
+    fields.push(("errors", Json::list(report.errors.iter().map(error))));
+    fields.push(("exit", Json::Number(exit as u64)));
+    Json::Object(fields).render()
 }
 
-fn enclosed<T>(
-    out: &mut String,
-    depth: usize,
-    [open, close]: [char; 2],
-    items: impl ExactSizeIterator<Item = T>,
-    each: impl Fn(&mut String, T),
-) {
-    out.push(open);
-    let is_empty = items.len() == 0;
-    for (i, item) in items.enumerate() {
-        out.push_str(if i == 0 { "\n" } else { ",\n" });
-        out.push_str(&"  ".repeat(depth + 1));
-        each(out, item);
-    }
-    if !is_empty {
-        out.push('\n');
-        out.push_str(&"  ".repeat(depth));
-    }
-    out.push(close);
+fn microseconds(took: Duration) -> Json {
+    Json::Number(u64::try_from(took.as_micros()).unwrap_or(u64::MAX))
 }
 
-fn quote(s: &str, out: &mut String) {
-    out.push('"');
-    for c in s.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            c if c.is_control() => {
-                // Writing to a String can't fail.
-                let _ = write!(out, "\\u{:04x}", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
+fn file(path: String, content: Option<String>) -> Json {
+    Json::Object(vec![("path", Json::Text(path)), ("content", Json::or_null(content))])
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn strings_are_escaped_and_levels_indented() {
-        let value = Json::Object(vec![
-            ("a", Json::list([Json::Number(1), Json::Bool(false), Json::Null])),
-            ("b", Json::text("q\"\\\n\u{7f}é")),
-            ("c", Json::list([])),
-        ]);
-        assert_eq!(
-            value.render(),
-            "{\n  \"a\": [\n    1,\n    false,\n    null\n  ],\n  \"b\": \"q\\\"\\\\\\u000a\\u007fé\",\n  \"c\": []\n}\n"
-        );
+fn handler(e: &Entry) -> Json {
+    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let mut fields = vec![
+        ("name", Json::text(&e.name)),
+        ("enabled", Json::Bool(e.enabled)),
+        ("interpreter", Json::text(&e.interpreter)),
+        ("flags", Json::text(&e.flags)),
+        ("architecture", Json::text(architecture(e))),
+        ("owner", Json::text(owner(e))),
+    ];
+    match &e.matches {
+        Match::Magic { offset, magic, mask } => fields.extend([
+            ("offset", Json::Number(*offset as u64)),
+            ("magic", Json::Text(hex(magic))),
+            ("mask", Json::Text(hex(mask))),
+        ]),
+        Match::Extension(dot) => fields.push(("extension", Json::text(dot))),
+        Match::Unknown => {}
     }
+    Json::Object(fields)
+}
+
+fn target(line: &TargetResult) -> Json {
+    let (interpreter, flags) = line.handler.clone().unzip();
+    Json::Object(vec![
+        ("name", Json::text(&line.name)),
+        ("state", Json::text(key(line.state))),
+        ("interpreter", Json::or_null(interpreter)),
+        ("flags", Json::or_null(flags)),
+        ("verified", Json::Bool(line.verified)),
+        ("proof_us", line.proof.map_or(Json::Null, microseconds)),
+        ("rule", Json::or_null(line.rule.clone())),
+    ])
 }

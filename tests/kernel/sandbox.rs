@@ -216,7 +216,7 @@ fn rows() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
     })
 }
 
-/// Why this test is left out, if it is. `QUS_TEST_LEFT_OUT=run` runs them all the same: they must fail.
+/// Cause this test is left out, if it is. `QUS_TEST_LEFT_OUT=run` runs them all the same: they must fail.
 fn left_out() -> Option<&'static str> {
     let host = host().filter(|_| std::env::var_os("QUS_TEST_LEFT_OUT").is_none())?;
     let is_there = |hosts: &str| hosts.split(' ').any(|h| h == host || h == "emulated" && is_emulated());

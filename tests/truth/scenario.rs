@@ -25,7 +25,7 @@ pub(crate) struct Scenario {
     pub(crate) left: String,
     /// What else must be true afterwards: in words, and as a script.
     pub(crate) then: Vec<(String, String)>,
-    /// Why the exit code doesn't say whether it works, where that is so.
+    /// Cause the exit code doesn't say whether it works, where that is so.
     pub(crate) because: Option<String>,
 }
 

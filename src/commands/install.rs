@@ -3,30 +3,32 @@
 //! Nothing is registered before its binary was opened and checked, nothing is replaced before its successor was seen to
 //! work, and a target whose step failed is taken back while the others go on.
 
-mod collect;
+mod check;
 mod job;
-mod verify;
+mod select;
 
 use std::path::Path;
 
 use nix::errno::Errno;
 
-use super::hold::{self, Stay};
-use super::{Done, Install, Line, Outcome, Report, State, Style};
-use crate::anchor::{Ground, Keeper, Place};
+use super::Done;
+use super::hold::{self, Holder};
+use crate::anchor::{BinfmtMount, Keeper, Namespaces};
 use crate::arch::own;
-use crate::error::{Error, Result, Step, Why};
-use crate::probe::{self, By, Verdict};
-use collect::{Collected, collect};
-pub(super) use collect::{cannot_tell, not_carried};
+use crate::error::{Cause, Error, Result, Step};
+use crate::outcome::{Outcome, Report, State, TargetResult};
+use crate::probe::{self, RanBy, Verdict};
+use crate::request::{HandlerOptions, Install};
+use check::{Checked, verify};
 use job::{Job, is_tried};
-use verify::{Checked, verify};
+use select::{Collected, collect};
+pub(super) use select::{cannot_tell, not_carried};
 
-pub(super) fn install(request: &Install, report: &mut Report) -> Done {
+pub(super) fn install(request: &Install, report: &mut Report, holder: &mut Option<Holder>) -> Done {
     if request.hold.is_some() && !request.dry_run {
         hold::begin()?;
     }
-    let place = Place::look()?;
+    let place = Namespaces::look()?;
     let Collected { mut jobs, mut lines, hidden } = collect(request, place, report)?;
     if request.dry_run {
         let outcome = preview(&mut jobs, lines, place, request, report);
@@ -39,9 +41,12 @@ pub(super) fn install(request: &Install, report: &mut Report) -> Done {
         lines.extend(jobs.iter().map(|job| job.line(false)));
         return Ok(finished(lines, None, false));
     }
-    let style = &request.style;
-    let mut ground =
-        Ground::to_register_in(place, style.persistent.then_some(style.dir()), request.mount.as_deref())?;
+    let options = &request.options;
+    let mut ground = BinfmtMount::to_register_in(
+        place,
+        options.persistent.then_some(options.dir()),
+        request.mount.as_deref(),
+    )?;
     if let Err(error) = register(&mut jobs, &ground, request, report) {
         ground.abandon();
         tell_hidden(&hidden, &[], request, report);
@@ -55,7 +60,7 @@ pub(super) fn install(request: &Install, report: &mut Report) -> Done {
             Ok(Some(keeper)) => Some(keeper),
             Ok(None) => {
                 tell_hidden(&hidden, &[], request, report);
-                return Err(cannot_last(place, style, ground.unanchored()));
+                return Err(cannot_last(place, options, ground.unanchored()));
             }
             Err(error) => {
                 report.errors.push(error);
@@ -83,18 +88,18 @@ pub(super) fn install(request: &Install, report: &mut Report) -> Done {
             "registered for this user namespace only: other users and the host don't see these handlers",
         );
     }
-    if let Some(clean) = request.hold.filter(|_| report.errors.is_empty()) {
+    if let Some(hold) = request.hold.filter(|_| report.errors.is_empty()) {
         let arches = jobs.iter().filter(|j| j.is_registered()).map(|j| j.arch).collect();
-        report.stay = Some(Stay { ground, names: names(&jobs), arches, clean });
+        *holder = Some(Holder { ground, names: names(&jobs), arches, clean: hold.clean });
     }
-    let keeper = keeper.filter(|k| *k != Keeper::Ourselves || report.stay.is_some());
+    let keeper = keeper.filter(|k| *k != Keeper::Ourselves || holder.is_some());
     Ok(finished(lines, keeper, false))
 }
 
 /// What has come of all that ran through the host's handlers, now that this user namespace doesn't see them any more.
 fn tell_hidden(hidden: &[&'static str], jobs: &[Job], request: &Install, report: &mut Report) {
     let is_there = |name: &str| jobs.iter().any(|j| j.arch.name == name && j.is_registered());
-    let is_asked = |name: &str| request.wanted.rows().any(|a| a.name == name);
+    let is_asked = |name: &str| request.targets.rows().any(|a| a.name == name);
     let (mut carried, mut lost) = (String::new(), String::new());
     for name in hidden {
         let names = if is_there(name) { &mut carried } else { &mut lost };
@@ -119,7 +124,7 @@ fn names(jobs: &[Job]) -> Vec<String> {
 
 /// Where a step failed that all of them need, or there is nothing to stay for: what this run has registered goes again. What it
 /// has put in another's place was seen to work before that, and stays.
-fn give_up(jobs: &mut [Job], ground: &Ground, report: &mut Report) {
+fn give_up(jobs: &mut [Job], ground: &BinfmtMount, report: &mut Report) {
     for job in jobs.iter_mut().filter(|j| j.state == State::Registered) {
         match ground.take_back(&job.rule.name) {
             Ok(()) => (job.state, job.proof) = (State::Removed, None),
@@ -132,12 +137,12 @@ fn give_up(jobs: &mut [Job], ground: &Ground, report: &mut Report) {
 /// What would be done. Nothing is mounted for longer than it takes to look, and nothing is written.
 fn preview(
     jobs: &mut [Job],
-    mut lines: Vec<Line>,
-    place: Place,
+    mut lines: Vec<TargetResult>,
+    place: Namespaces,
     request: &Install,
     report: &mut Report,
 ) -> Outcome {
-    let entries = super::look::ground(place, request.mount.as_deref()).and_then(|g| g.binfmt().entries());
+    let entries = super::list::ground(place, request.mount.as_deref()).and_then(|g| g.binfmt().entries());
     let entries = entries.unwrap_or_else(|error| {
         report.note(format!("the handlers that are there could not be seen ({})", error.why));
         Vec::new()
@@ -155,13 +160,16 @@ fn preview(
     finished(lines, None, true)
 }
 
-fn finished(mut lines: Vec<Line>, keeper: Option<Keeper>, dry_run: bool) -> Outcome {
+fn finished(mut lines: Vec<TargetResult>, keeper: Option<Keeper>, dry_run: bool) -> Outcome {
     lines.sort_by(|a, b| a.name.cmp(&b.name));
-    Outcome::Targets { lines, keeper, dry_run }
+    for line in &mut lines {
+        line.keeper = keeper.filter(|_| line.handler.is_some());
+    }
+    Outcome::Targets { results: lines, dry_run }
 }
 
 /// Plans, verifies and registers, while no other qus is at it.
-fn register(jobs: &mut Vec<Job>, ground: &Ground, request: &Install, report: &mut Report) -> Result<()> {
+fn register(jobs: &mut Vec<Job>, ground: &BinfmtMount, request: &Install, report: &mut Report) -> Result<()> {
     let binfmt = ground.binfmt();
     let _lock = binfmt.lock()?;
     if !binfmt.is_enabled()? {
@@ -173,11 +181,11 @@ fn register(jobs: &mut Vec<Job>, ground: &Ground, request: &Install, report: &mu
     binfmt.check_writable()?;
     let entries = binfmt.entries()?;
     jobs.iter_mut().for_each(|job| job.plan(&entries, request));
-    verify(jobs, ground, &request.style, report);
+    verify(jobs, ground, &request.options, report);
     let to_do = jobs.iter().filter(|j| j.runs_us(&entries).is_none());
     if to_do.filter_map(|j| j.emulator.as_ref()).any(Checked::is_as_we_are)
         && entries.iter().any(|e| e.takes(own().pattern.magic()))
-        && !matches!(probe::run([own()])[..], [Verdict::Ran { by: By::Kernel, .. }])
+        && !matches!(probe::run([own()])[..], [Verdict::Ran { by: RanBy::Kernel, .. }])
     {
         report.note(format!(
             "this is qus for {}, running under emulation: so will all that it registers; take qus for this machine's own \
@@ -193,7 +201,7 @@ fn register(jobs: &mut Vec<Job>, ground: &Ground, request: &Install, report: &mu
 }
 
 /// Executes a program of each architecture that was registered; what doesn't run through our handler is taken back.
-fn prove(jobs: &mut [Job], ground: &Ground, request: &Install, report: &mut Report) -> Result<()> {
+fn prove(jobs: &mut [Job], ground: &BinfmtMount, request: &Install, report: &mut Report) -> Result<()> {
     let binfmt = ground.binfmt();
     let _lock = binfmt.lock()?;
     let there = binfmt.names()?;
@@ -226,9 +234,9 @@ fn prove(jobs: &mut [Job], ground: &Ground, request: &Install, report: &mut Repo
 }
 
 /// There is no way to keep the handlers; what could help on this host.
-fn cannot_last(place: Place, style: &Style, refused: Option<Errno>) -> Error {
+fn cannot_last(place: Namespaces, options: &HandlerOptions, refused: Option<Errno>) -> Error {
     let mut hints = Vec::new();
-    if !style.persistent {
+    if !options.persistent {
         hints.push("add -p");
     }
     if place.in_user_namespace {
@@ -242,7 +250,7 @@ fn cannot_last(place: Place, style: &Style, refused: Option<Errno>) -> Error {
     }
     let mut why = "they are gone without our own mount of binfmt_misc: nothing else holds one (or another tool has removed them)".to_owned();
     if let Some(errno) = refused {
-        why = format!("{why}, and they can't be made to hold it themselves: {}", Why::Errno(errno));
+        why = format!("{why}, and they can't be made to hold it themselves: {}", Cause::Errno(errno));
     }
     Error::new(Step::Keep, "the handlers", why).hint(hints.join("; or "))
 }

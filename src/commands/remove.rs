@@ -5,19 +5,21 @@ use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 
-use super::{Done, Line, Outcome, Remove, Report, State, Wanted};
-use crate::anchor::{Ground, Place};
+use super::Done;
+use crate::anchor::{BinfmtMount, Namespaces};
 use crate::arch::{ARCHES, PREFIX};
 use crate::binfmt::Binfmt;
-use crate::error::{Error, Result, Why};
+use crate::error::{Cause, Error, Result};
+use crate::outcome::{Outcome, Report, State, TargetResult};
+use crate::request::{Remove, Targets};
 
 pub(super) fn remove(request: &Remove, report: &mut Report) -> Done {
-    let place = Place::look()?;
-    let mut ground = super::look::ground(place, request.mount.as_deref())?;
+    let place = Namespaces::look()?;
+    let mut ground = super::list::ground(place, request.mount.as_deref())?;
     // Where /proc/sys is read-only, a mount of our own is not.
-    let is_read_only = |e: Error| e.why == Why::Errno(Errno::EROFS);
+    let is_read_only = |e: Error| e.why == Cause::Errno(Errno::EROFS);
     if !request.dry_run && ground.binfmt().check_writable().is_err_and(is_read_only) {
-        ground = Ground::to_register_in(place, None, request.mount.as_deref())?;
+        ground = BinfmtMount::to_register_in(place, None, request.mount.as_deref())?;
     }
     let binfmt = ground.binfmt();
     let _lock = binfmt.lock()?;
@@ -35,10 +37,10 @@ pub(super) fn remove(request: &Remove, report: &mut Report) -> Done {
         };
         let name = name.to_string_lossy();
         let short = name.strip_prefix(PREFIX).filter(|n| !n.is_empty());
-        lines.push(Line::new(short.unwrap_or(&name), state));
+        lines.push(TargetResult::new(short.unwrap_or(&name), state));
     }
     lines.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(Outcome::Targets { lines, keeper: None, dry_run: request.dry_run })
+    Ok(Outcome::Targets { results: lines, dry_run: request.dry_run })
 }
 
 /// The handlers that are meant: all that are called `qemu-*`, or those of the targets, with what an interrupted run of ours
@@ -47,15 +49,15 @@ fn names(request: &Remove, binfmt: &Binfmt) -> Result<Vec<OsString>> {
     // Whatever bytes may follow the prefix.
     let there = binfmt.names()?.into_iter().filter(|n| n.as_bytes().starts_with(PREFIX.as_bytes()));
     let trials_of = |names: &[OsString]| -> Vec<_> {
-        names.iter().map(|n| OsString::from(super::style::trial_name(&n.to_string_lossy()))).collect()
+        names.iter().map(|n| OsString::from(super::rules::trial_name(&n.to_string_lossy()))).collect()
     };
-    if request.wanted == Wanted::All {
+    if request.targets == Targets::All {
         let kept = ARCHES.iter().filter(|a| request.except.contains(&a.target));
         let kept: Vec<_> = kept.map(|a| OsString::from(a.entry())).collect();
         let trials = trials_of(&kept);
         return Ok(there.filter(|n| !kept.contains(n) && !trials.contains(n)).collect());
     }
-    let mut names: Vec<_> = request.wanted.rows().map(|a| OsString::from(a.entry())).collect();
+    let mut names: Vec<_> = request.targets.rows().map(|a| OsString::from(a.entry())).collect();
     let trials = trials_of(&names);
     names.extend(there.filter(|n| trials.contains(n)));
     Ok(names)

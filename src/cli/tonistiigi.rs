@@ -8,10 +8,10 @@ use std::path::PathBuf;
 
 use lexopt::Arg::Long;
 
-use super::{Asked, Env, Targets, misuse, text, value};
+use super::{Env, Invocation, TargetNames, misuse, text, value};
 use crate::arch;
 use crate::error::{Error, Result};
-use crate::run::{Command, Install, Remove, Style, Wanted};
+use crate::request::{Command, HandlerOptions, Install, Remove, Targets};
 
 /// Is this a word that only this dialect has?
 pub(super) fn knows(word: &str) -> bool {
@@ -19,7 +19,7 @@ pub(super) fn knows(word: &str) -> bool {
     word.starts_with('-') && ["install", "uninstall", "mount"].contains(&option)
 }
 
-pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Asked> {
+pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Invocation> {
     let (mut install, mut uninstall, mut mount) = (None, None, None);
     // Go's flags take a single dash as well.
     let doubled = args.iter().map(|a| match a.to_str() {
@@ -33,7 +33,10 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Asked> {
             Long("uninstall") => uninstall = Some(value(&mut parser)?),
             Long("mount") => mount = Some(PathBuf::from(value(&mut parser)?)),
             Long("version") => {
-                return Ok(Asked { commands: vec![Command::Version(style(env)?)], ..Asked::default() });
+                return Ok(Invocation {
+                    commands: vec![Command::Version(style(env)?)],
+                    ..Invocation::default()
+                });
             }
             other => return Err(misuse(&other.unexpected()).hint("qus --help shows the dialects")),
         }
@@ -43,7 +46,7 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Asked> {
         commands.push(Command::Remove(Remove { mount: mount.clone(), ..Remove::of(to_remove(&list)?) }));
     }
     if let Some(list) = install {
-        let mut targets = Targets::default();
+        let mut targets = TargetNames::default();
         targets.add(&list)?;
         let style = style(env)?;
         commands.push(Command::Install(Install {
@@ -52,11 +55,11 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Asked> {
         }));
     }
     commands.push(Command::Status { mount });
-    Ok(Asked { commands, json: true, quiet: false })
+    Ok(Invocation { commands, json: true, quiet: false })
 }
 
 /// Their variables; without them the style of `install`.
-fn style(env: Env<'_>) -> Result<Style> {
+fn style(env: Env<'_>) -> Result<HandlerOptions> {
     let variable = |name: &str| env(name).filter(|v| !v.is_empty()).map(text).transpose();
     let prefix = variable("QEMU_BINARY_PREFIX")?.unwrap_or_default();
     if prefix.contains('/') {
@@ -67,15 +70,15 @@ fn style(env: Env<'_>) -> Result<Style> {
     // Theirs means: only if it is set. Here `P` is the default, so that only an explicit 0 or no changes anything.
     let preserve_argv0 =
         variable("QEMU_PRESERVE_ARGV0")?.map(|v| !["0", "no", "false"].contains(&v.as_str()));
-    Ok(Style { dir, prefix, preserve_argv0, ..Style::default() })
+    Ok(HandlerOptions { dir, prefix, preserve_argv0, ..HandlerOptions::default() })
 }
 
 /// Names of targets, of handlers, and patterns of these (`qemu-*`).
-fn to_remove(list: &str) -> Result<Wanted> {
-    let (mut targets, mut named) = (Targets::default(), Vec::new());
+fn to_remove(list: &str) -> Result<Targets> {
+    let (mut targets, mut named) = (TargetNames::default(), Vec::new());
     for word in list.split(',').map(str::trim) {
         if word == "qemu-*" || word == "*" {
-            return Ok(Wanted::All);
+            return Ok(Targets::All);
         }
         if !word.contains(['*', '?']) {
             let only_ours =
@@ -91,7 +94,7 @@ fn to_remove(list: &str) -> Result<Wanted> {
         }
     }
     named.extend(targets.named);
-    if targets.all { Ok(Wanted::All) } else { Ok(Wanted::These(named)) }
+    if targets.all { Ok(Targets::All) } else { Ok(Targets::These(named)) }
 }
 
 /// Does the name fit a pattern with `*` (anything) and `?` (one character)? Only the last `*` ever has to take more: the time is
@@ -122,10 +125,10 @@ mod tests {
 
     #[test]
     fn patterns_name_handlers_and_targets() {
-        assert_eq!(to_remove("qemu-*").unwrap(), Wanted::All);
-        assert_eq!(to_remove("arm64,riscv64").unwrap(), Wanted::These(vec!["aarch64", "riscv64"]));
-        assert_eq!(to_remove("qemu-riscv??").unwrap(), Wanted::These(vec!["riscv32", "riscv64"]));
-        assert_eq!(to_remove("sparc*").unwrap(), Wanted::These(vec!["sparc", "sparc32plus", "sparc64"]));
+        assert_eq!(to_remove("qemu-*").unwrap(), Targets::All);
+        assert_eq!(to_remove("arm64,riscv64").unwrap(), Targets::These(vec!["aarch64", "riscv64"]));
+        assert_eq!(to_remove("qemu-riscv??").unwrap(), Targets::These(vec!["riscv32", "riscv64"]));
+        assert_eq!(to_remove("sparc*").unwrap(), Targets::These(vec!["sparc", "sparc32plus", "sparc64"]));
         assert!(
             to_remove("jar").is_err()
                 && to_remove("").is_err()

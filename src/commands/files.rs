@@ -5,20 +5,20 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use super::{Apart, Outcome, Report};
 use crate::error::{Error, Result, Step};
+use crate::outcome::{Outcome, Report, Separator};
 
 /// Files with these names and contents: written to `to`, or, with `dry_run`, only shown; without a directory, they are the
 /// answer.
 pub(super) fn deliver(
     files: Vec<(String, String)>,
-    apart: Apart,
+    separator: Separator,
     to: Option<&Path>,
     dry_run: bool,
     report: &mut Report,
 ) -> Outcome {
     let Some(dir) = to else {
-        return Outcome::Printed { files, apart };
+        return Outcome::Printed { files, separator };
     };
     let mut done = Vec::new();
     for (name, text) in files {

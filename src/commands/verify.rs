@@ -2,13 +2,16 @@
 
 use std::time::Instant;
 
-use super::{Done, Outcome, Report, Style};
-use crate::emulators::{Demands, Store};
+use super::Done;
+use crate::emulators::{EmulatorDir, Requirements};
+use crate::outcome::{Outcome, Report};
 use crate::probe;
+use crate::request::HandlerOptions;
 
-pub(super) fn verify(style: &Style, report: &mut Report) -> Done {
-    let store = Store::open(style.dir(), style.dir())?;
-    let demands = Demands { runs: &probe::runs_natively, host: probe::host, is_static: style.persistent };
+pub(super) fn verify(options: &HandlerOptions, report: &mut Report) -> Done {
+    let store = EmulatorDir::open(options.dir(), options.dir())?;
+    let demands =
+        Requirements { runs: &probe::runs_natively, host: probe::host, is_static: options.persistent };
     let started = Instant::now();
     let (mut files, mut bytes) = (0, 0);
     for name in store.names() {
@@ -24,7 +27,8 @@ pub(super) fn verify(style: &Style, report: &mut Report) -> Done {
         report.errors.push(missing);
     }
     if !store.is_verified() {
-        report.note(format!("{} lists no digests: only the ELF headers were checked", style.dir().display()));
+        report
+            .note(format!("{} lists no digests: only the ELF headers were checked", options.dir().display()));
     }
     Ok(Outcome::Verified { files, bytes, hashed: store.is_verified(), took: started.elapsed() })
 }

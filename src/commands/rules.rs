@@ -1,25 +1,40 @@
 //! How a handler shall be → the rule that makes it so.
 
+use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::LazyLock;
 
 use nix::sys::utsname::uname;
 
-use super::Style;
 use crate::arch::{Arch, PREFIX};
+use crate::request::{HOST_DIR, HandlerOptions};
 use crate::rule::{Flags, Rule};
 
 /// From this kernel on, QEMU learns through `AT_FLAGS` that flag `P` is set; before, it would take `argv[0]` for an argument.
 const PRESERVE_ARGV0_SINCE: (u32, u32) = (5, 12);
 
+/// Where the binaries are in our image.
+const IMAGE_DIR: &str = "/qus/bin";
+
+impl HandlerOptions {
+    /// The directory of the QEMU binaries.
+    pub(crate) fn dir(&self) -> &Path {
+        // One that is there and can't be looked at is not passed over: to open it says why.
+        let is_missing = || std::fs::metadata(IMAGE_DIR).is_err_and(|e| e.kind() == ErrorKind::NotFound);
+        let usual = || if is_missing() { HOST_DIR } else { IMAGE_DIR };
+        self.dir.as_deref().unwrap_or_else(|| Path::new(usual()))
+    }
+}
+
 /// The binary's name, as asked for.
-pub(in crate::run) fn file_name(arch: &Arch, style: &Style) -> String {
-    format!("{}{PREFIX}{}{}", style.prefix, arch.emulator, style.suffix)
+pub(in crate::commands) fn file_name(arch: &Arch, options: &HandlerOptions) -> String {
+    format!("{}{PREFIX}{}{}", options.prefix, arch.emulator, options.suffix)
 }
 
 /// The handler of a row; `file` is the binary that was found for it.
-pub(in crate::run) fn rule(arch: &Arch, style: &Style, file: Option<&str>) -> Rule {
-    let file = file.map_or_else(|| file_name(arch, style), str::to_owned);
-    let path = style.dir().join(file);
+pub(in crate::commands) fn rule(arch: &Arch, options: &HandlerOptions, file: Option<&str>) -> Rule {
+    let file = file.map_or_else(|| file_name(arch, options), str::to_owned);
+    let path = options.dir().join(file);
     // The kernel would look for a relative path from wherever each program is started.
     let path = std::path::absolute(&path).unwrap_or(path);
     Rule {
@@ -27,7 +42,7 @@ pub(in crate::run) fn rule(arch: &Arch, style: &Style, file: Option<&str>) -> Ru
         matches: (&arch.pattern).into(),
         // A path that is not UTF-8 could only be said as another: none can't be registered.
         interpreter: path.into_os_string().into_string().unwrap_or_default(),
-        flags: flags(style),
+        flags: flags(options),
     }
 }
 
@@ -41,16 +56,16 @@ static PRESERVES_ARGV0: LazyLock<bool> = LazyLock::new(|| {
 });
 
 /// The flags of a handler.
-fn flags(style: &Style) -> Flags {
+fn flags(options: &HandlerOptions) -> Flags {
     Flags {
-        preserve_argv0: style.preserve_argv0.unwrap_or_else(|| *PRESERVES_ARGV0),
-        open_binary: style.credentials,
-        credentials: style.credentials,
-        fix_binary: style.persistent,
+        preserve_argv0: options.preserve_argv0.unwrap_or_else(|| *PRESERVES_ARGV0),
+        open_binary: options.credentials,
+        credentials: options.credentials,
+        fix_binary: options.persistent,
     }
 }
 
 /// Under which name a handler is tried out before it takes another one's place.
-pub(in crate::run) fn trial_name(name: &str) -> String {
+pub(in crate::commands) fn trial_name(name: &str) -> String {
     format!("{name}.new")
 }

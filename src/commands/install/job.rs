@@ -4,21 +4,22 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::verify::Checked;
-use crate::anchor::{Ground, mount_point};
+use super::check::Checked;
+use crate::anchor::{BinfmtMount, mount_point};
 use crate::arch::{Arch, own};
 use crate::binfmt::Binfmt;
-use crate::error::{Error, Result, Step, Why};
-use crate::plan::{Action, Insistence, action};
-use crate::probe::{self, By, Verdict};
+use crate::commands::rules::trial_name;
+use crate::error::{Cause, Error, Result, Step};
+use crate::outcome::{Report, State, TargetResult};
+use crate::plan::{Action, Overwrite, action};
+use crate::probe::{self, RanBy, Verdict};
+use crate::request::Install;
 use crate::rule::{Entry, Rule};
-use crate::run::style::trial_name;
-use crate::run::{Install, Line, Report, State};
 
 /// Is a program executed to see whether it works? Where a handler names a path for other root directories than ours, that
 /// proves nothing here.
-pub(super) const fn is_tried(request: &Install, ground: &Ground) -> bool {
-    request.prove && (request.style.persistent || ground.is_on_host())
+pub(super) const fn is_tried(request: &Install, ground: &BinfmtMount) -> bool {
+    request.prove && (request.options.persistent || ground.is_on_host())
 }
 
 /// One handler on its way.
@@ -39,12 +40,12 @@ impl Job {
     pub(super) fn plan(&mut self, entries: &[Entry], request: &Install) {
         // Where it ran but could not be traced, it is native if no handler takes it.
         let native = self.is_native()
-            || matches!(self.native, Verdict::Ran { by: By::Unknown, .. })
+            || matches!(self.native, Verdict::Ran { by: RanBy::Unknown, .. })
                 && !entries.iter().any(|e| e.takes(self.arch.pattern.magic()));
-        let how = Insistence { force: request.force, replace: request.replace };
+        let how = Overwrite { force: request.force, replace: request.replace };
         self.state = match action(&self.rule, entries, native, how) {
             Action::LeaveToKernel => State::Native,
-            Action::LeaveTo(_) => State::Foreign,
+            Action::LeaveTo(_) => State::ThirdParty,
             Action::Keep => {
                 // It may be one that does more than was asked for.
                 if let Some(entry) = entries.iter().find(|e| e.name == self.rule.name) {
@@ -59,7 +60,7 @@ impl Job {
 
     /// Did the kernel itself run a program of this architecture?
     pub(super) const fn is_native(&self) -> bool {
-        matches!(self.native, Verdict::Ran { by: By::Kernel, .. })
+        matches!(self.native, Verdict::Ran { by: RanBy::Kernel, .. })
     }
 
     /// Is there to be, or is there, a handler of ours?
@@ -88,7 +89,7 @@ impl Job {
     /// Does what was planned, up to where the handler is there.
     pub(super) fn act(
         &mut self,
-        ground: &Ground,
+        ground: &BinfmtMount,
         entries: &[Entry],
         request: &Install,
         report: &mut Report,
@@ -123,7 +124,7 @@ impl Job {
                 }
                 match self.judge(&verdict, || Ok(entries.to_vec())) {
                     Ok(proof) => self.proof = Some(proof),
-                    Err(_) if request.style.persistent && request.prove => {
+                    Err(_) if request.options.persistent && request.prove => {
                         self.state = State::Replaced;
                         self.replace(ground, entries, request, report)?;
                     }
@@ -131,7 +132,7 @@ impl Job {
                 }
                 Ok(())
             }
-            State::Foreign if !probe::run([self.arch]).remove(0).ran() => {
+            State::ThirdParty if !probe::run([self.arch]).remove(0).ran() => {
                 let other = entries
                     .iter()
                     .find(|e| e.takes(self.arch.pattern.magic()))
@@ -159,7 +160,7 @@ impl Job {
     /// there is none, and nothing is lost where ours doesn't work.
     fn replace(
         &self,
-        ground: &Ground,
+        ground: &BinfmtMount,
         entries: &[Entry],
         request: &Install,
         report: &mut Report,
@@ -183,7 +184,7 @@ impl Job {
     }
 
     /// Removes the handler of that name and registers ours; brings the other one back if that fails.
-    fn take_place(&self, binfmt: &Binfmt, ground: &Ground, entries: &[Entry]) -> Result<()> {
+    fn take_place(&self, binfmt: &Binfmt, ground: &BinfmtMount, entries: &[Entry]) -> Result<()> {
         binfmt.remove(&self.rule.name)?;
         ground.register(&self.rule, &self.file).map_err(|error| {
             let old = entries.iter().find(|e| e.name == self.rule.name);
@@ -196,7 +197,7 @@ impl Job {
         })
     }
 
-    fn clear_trial(&self, ground: &Ground) -> Result<()> {
+    fn clear_trial(&self, ground: &BinfmtMount) -> Result<()> {
         ground.binfmt().remove(trial_name(&self.rule.name)).map(drop)
     }
 
@@ -206,13 +207,13 @@ impl Job {
         verdict: &Verdict,
         entries: impl FnOnce() -> Result<Vec<Entry>>,
     ) -> Result<Duration> {
-        let failed = |why: Why| Error::new(Step::Prove, format!("{} programs", self.arch.name), why);
+        let failed = |why: Cause| Error::new(Step::Prove, format!("{} programs", self.arch.name), why);
         match verdict {
             Verdict::Ran { argv0: false, .. } if self.rule.flags.preserve_argv0 => {
                 Err(failed("this QEMU doesn't understand flag P".into())
                     .hint("add --preserve-argv0 no, or take a newer QEMU"))
             }
-            Verdict::Ran { by: By::Interpreter(file), took, .. } => match &self.emulator {
+            Verdict::Ran { by: RanBy::Interpreter(file), took, .. } => match &self.emulator {
                 Some(emulator) if !emulator.is_same_as(file) => {
                     let entries = entries()?;
                     let others = entries
@@ -253,15 +254,15 @@ impl Job {
             }
             Err(errno) => report.note(format!(
                 "that set-uid programs work (flag C) can't be seen from here: {}",
-                Why::Errno(errno)
+                Cause::Errno(errno)
             )),
         }
         Ok(())
     }
 
-    pub(super) fn line(&self, dry_run: bool) -> Line {
+    pub(super) fn line(&self, dry_run: bool) -> TargetResult {
         let has_handler = self.is_registered();
-        Line {
+        TargetResult {
             name: self.arch.name.to_owned(),
             state: self.state,
             handler: has_handler
@@ -270,6 +271,7 @@ impl Job {
             proof: self.proof,
             rule: (dry_run && matches!(self.state, State::Registered | State::Replaced))
                 .then(|| self.rule.line().unwrap_or_else(|u| u.to_string())),
+            keeper: None,
         }
     }
 }

@@ -3,29 +3,27 @@
 use std::path::Path;
 use std::process::Command as Process;
 
-use super::{Done, Outcome, Report, Style};
+use super::Done;
 use crate::arch::ARCHES;
-use crate::emulators::{Demands, STATIC, Store};
+use crate::emulators::{EmulatorDir, Requirements, STATIC};
+use crate::outcome::{Outcome, Report};
 use crate::probe;
-
-/// Our own.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// The commit that this was built from, if scripts/entrypoint built it in a git checkout; what follows it says that
-/// there were changes.
-pub const REVISION: Option<&str> = option_env!("QUS_REVISION");
+use crate::request::HandlerOptions;
 
 /// Where no emulators are, there is nothing to say of them; but one that is not what it should be is an error.
-pub(super) fn version(style: &Style, report: &mut Report) -> Done {
+pub(super) fn version(options: &HandlerOptions, report: &mut Report) -> Done {
     let version = |emulator| Ok(Outcome::Version { emulator });
-    let dir = style.dir();
+    let dir = options.dir();
     if !dir.is_dir() {
         return version(None);
     }
-    let checked = Store::open(dir, dir).and_then(|store| {
-        let find = |suffix| ARCHES.iter().find_map(|a| store.find(a.emulator, &style.prefix, suffix));
+    let checked = EmulatorDir::open(dir, dir).and_then(|store| {
+        let find = |suffix| ARCHES.iter().find_map(|a| store.find(a.emulator, &options.prefix, suffix));
         let Some(name) = find(STATIC).or_else(|| find("")) else { return Ok(None) };
-        store.check(&name, Demands { runs: &probe::runs_natively, host: probe::host, is_static: false })?;
+        store.check(
+            &name,
+            Requirements { runs: &probe::runs_natively, host: probe::host, is_static: false },
+        )?;
         Ok(Some(store.path_of(&name)))
     });
     match checked {
@@ -44,7 +42,7 @@ pub(super) fn version(style: &Style, report: &mut Report) -> Done {
     }
 }
 
-/// What a program prints first for `--version`. By its path, not by a descriptor: where it is emulated itself, that would
+/// What a program prints first for `--version`. RanBy its path, not by a descriptor: where it is emulated itself, that would
 /// be closed before its own emulator opens it.
 fn first_line(path: &Path) -> Option<String> {
     let output = Process::new(path).arg("--version").output().ok().filter(|o| o.status.success())?;

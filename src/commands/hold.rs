@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::Report;
-use crate::anchor::Ground;
+use crate::anchor::BinfmtMount;
 use crate::arch::Arch;
 use crate::error::{Error, Result, Step};
+use crate::outcome::Report;
 use crate::probe;
 use crate::sys;
 
@@ -17,20 +17,20 @@ const PERIOD: Duration = Duration::from_secs(10);
 /// What is listened to.
 const SIGNALS: [Signal; 3] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM];
 
-/// To be called before anything is registered: a signal that comes too early waits until [`Stay::stay`] can answer it, with
+/// To be called before anything is registered: a signal that comes too early waits until [`Holder::wait`] can answer it, with
 /// the handlers removed if that was asked for.
 ///
 /// # Errors
-/// [`Step::Look`].
+/// [`Step::Inspect`].
 pub(super) fn begin() -> Result<()> {
-    sys::block(&SIGNALS).map_err(|errno| Error::new(Step::Look, "signals", errno))
+    sys::block(&SIGNALS).map_err(|errno| Error::new(Step::Inspect, "signals", errno))
 }
 
 /// What is held.
 #[derive(Debug)]
-pub struct Stay {
+pub struct Holder {
     /// The mount.
-    pub(super) ground: Ground,
+    pub(super) ground: BinfmtMount,
     /// The handlers that must stay.
     pub(super) names: Vec<String>,
     /// Whose programs they run.
@@ -39,21 +39,21 @@ pub struct Stay {
     pub(super) clean: bool,
 }
 
-impl Stay {
+impl Holder {
     /// Waits for SIGTERM or SIGINT. Ends earlier where a handler is gone; SIGHUP asks to execute a program of each as well.
-    pub fn stay(&self) -> Report {
+    pub fn wait(&self) -> Report {
         let mut report = Report::default();
         loop {
             match sys::wait_for(&SIGNALS, PERIOD) {
                 Ok(Some(Signal::SIGINT | Signal::SIGTERM)) => {
-                    self.end(&mut report);
+                    self.finish(&mut report);
                     return report;
                 }
                 Ok(signal) => self.look(signal.is_some(), &mut report),
-                Err(errno) => report.errors.push(Error::new(Step::Look, "signals", errno)),
+                Err(errno) => report.errors.push(Error::new(Step::Inspect, "signals", errno)),
             }
             if !report.errors.is_empty() {
-                self.end(&mut report);
+                self.finish(&mut report);
                 return report;
             }
         }
@@ -89,14 +89,14 @@ impl Stay {
     }
 
     /// Doesn't stay at all.
-    pub fn leave(&self) -> Report {
+    pub fn release(&self) -> Report {
         let mut report = Report::default();
-        self.end(&mut report);
+        self.finish(&mut report);
         report
     }
 
     /// Stays no longer: removes the handlers, if that was asked for.
-    fn end(&self, report: &mut Report) {
+    fn finish(&self, report: &mut Report) {
         for name in self.names.iter().filter(|_| self.clean) {
             if let Err(error) = self.ground.binfmt().remove(name) {
                 report.errors.push(error);

@@ -6,17 +6,19 @@ use std::path::PathBuf;
 
 use lexopt::Arg::{Long, Short, Value};
 
-use super::{Asked, Env, HELP, HELP_CONF, Targets, directory, misuse, removal, text, value, yes_or_no};
+use super::{
+    Env, HELP, HELP_CONF, Invocation, TargetNames, directory, misuse, removal, text, value, yes_or_no,
+};
 use crate::emulators::STATIC;
 use crate::error::{Error, Result};
-use crate::run::{Command, Export, Format, Install, Style};
+use crate::request::{Command, Export, Format, HandlerOptions, Hold, Install};
 
 /// Where systemd-binfmt and update-binfmts look.
 pub(super) const SYSTEMD_DIR: &str = "/etc/binfmt.d";
 pub(super) const DEBIAN_DIR: &str = "/usr/share/binfmts";
 
-pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Asked> {
-    let mut asked = Asked::default();
+pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Invocation> {
+    let mut asked = Invocation::default();
     let (mut list, mut suffix) = (false, None);
     let (own, rest) =
         args.iter().position(|a| a == "--").map_or((args, None), |at| (&args[..at], Some(&args[at + 1..])));
@@ -30,10 +32,15 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Asked> {
     let mut parser = lexopt::Parser::from_args(own.iter().map(|a| doubled(a)));
     while let Some(arg) = parser.next().map_err(|e| misuse(&e))? {
         match arg {
-            Short('h') | Long("help") => return Ok(Asked { commands: vec![Command::Say(HELP)], ..asked }),
+            Short('h') | Long("help") => {
+                return Ok(Invocation { commands: vec![Command::Say(HELP)], ..asked });
+            }
             Short('V') | Long("version") => {
-                return Ok(Asked {
-                    commands: vec![Command::Version(Style { dir: directory(env), ..Style::default() })],
+                return Ok(Invocation {
+                    commands: vec![Command::Version(HandlerOptions {
+                        dir: directory(env),
+                        ..HandlerOptions::default()
+                    })],
                     ..asked
                 });
             }
@@ -90,10 +97,10 @@ fn misplaced(error: Error, args: &[OsString]) -> Error {
 }
 
 /// ARGS, and the variables that stand for them.
-fn conf(args: &[OsString], suffix: Option<&str>, env: Env<'_>, asked: &mut Asked) -> Result<Command> {
+fn conf(args: &[OsString], suffix: Option<&str>, env: Env<'_>, asked: &mut Invocation) -> Result<Command> {
     let variable = |name: &str| env(name).map(text).transpose();
     let switch = |name: &str| variable(name).and_then(|v| yes_or_no(name, v.as_deref().unwrap_or("no")));
-    let (mut targets, mut except) = (Targets::default(), Targets::default());
+    let (mut targets, mut except) = (TargetNames::default(), TargetNames::default());
     let mut dir = directory(env);
     let mut suffix = suffix.map(str::to_owned).or(variable("QEMU_SUFFIX")?);
     let (mut persistent, mut credentials) = (switch("QEMU_PERSISTENT")?, switch("QEMU_CREDENTIAL")?);
@@ -152,8 +159,8 @@ fn conf(args: &[OsString], suffix: Option<&str>, env: Env<'_>, asked: &mut Asked
     if clean && !hold {
         return Err(Error::usage("--clean says what happens when --hold ends: it needs --hold"));
     }
-    let hold = hold.then_some(clean);
-    let style = Style {
+    let hold = hold.then_some(Hold { clean, strict: false });
+    let style = HandlerOptions {
         dir,
         prefix: String::new(),
         suffix: suffix.unwrap_or_default(),
@@ -170,7 +177,7 @@ fn conf(args: &[OsString], suffix: Option<&str>, env: Env<'_>, asked: &mut Asked
             let host = variable("HOST_ARCH")?.filter(|h| !h.is_empty());
             let to = Some(to.unwrap_or_else(|| usual.into()));
             let wanted = targets.without(&except);
-            Ok(Command::Export(Export { wanted, style, format, to, host, dry_run }))
+            Ok(Command::Export(Export { targets: wanted, options: style, format, to, host, dry_run }))
         }
         None if to.is_some() => {
             Err(Error::usage("-e says where files go: it needs -s (systemd) or -d (Debian)"))

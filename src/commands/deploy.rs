@@ -2,7 +2,8 @@
 //! and valid as it stands, and what is asked for takes the place of its example.
 
 use super::files::deliver;
-use super::{Apart, Deploy, Engine, Outcome, Report, Runner, Wanted};
+use crate::outcome::{Outcome, Report, Separator};
+use crate::request::{Deploy, Engine, Runner, Targets};
 
 const SYSTEMD: &str = include_str!("../../manifests/systemd/qus.service");
 const SYSTEMD_HOST: &str = include_str!("../../manifests/systemd/qus-host.service");
@@ -24,7 +25,7 @@ impl Deploy {
     pub fn new(by: Runner) -> Self {
         Self {
             by,
-            wanted: Wanted::All,
+            targets: Targets::All,
             image: IMAGE.to_owned(),
             program: PROGRAM.to_owned(),
             dir: DIR.to_owned(),
@@ -41,14 +42,14 @@ pub(super) fn deploy(request: &Deploy, report: &mut Report) -> Outcome {
         None => files.into_iter().filter(|(_, text)| text != KUSTOMIZATION).collect(),
         Some(_) => files,
     };
-    let apart = if request.by == Runner::Kubernetes { Apart::AsDocuments } else { Apart::Not };
-    deliver(printed(files), apart, request.to.as_deref(), request.dry_run, report)
+    let separator = if request.by == Runner::Kubernetes { Separator::AsDocuments } else { Separator::Not };
+    deliver(printed(files), separator, request.to.as_deref(), request.dry_run, report)
 }
 
 fn files(request: &Deploy) -> Vec<(&'static str, String)> {
-    let targets = match &request.wanted {
-        Wanted::All => &[],
-        Wanted::These(targets) => &targets[..],
+    let targets = match &request.targets {
+        Targets::All => &[],
+        Targets::These(targets) => &targets[..],
     };
     let image = (IMAGE, request.image.as_str());
     let on_host = [(PROGRAM, request.program.as_str()), (DIR, &request.dir)];
@@ -76,8 +77,8 @@ fn files(request: &Deploy) -> Vec<(&'static str, String)> {
             ("kustomization.yaml", KUSTOMIZATION.to_owned()),
         ],
         Runner::Compose => {
-            let example = request.wanted.rows().find_map(|a| a.platforms.first().copied());
-            let platform = if request.wanted == Wanted::All { Some(PLATFORM) } else { example };
+            let example = request.targets.rows().find_map(|a| a.platforms.first().copied());
+            let platform = if request.targets == Targets::All { Some(PLATFORM) } else { example };
             // The service that waits is an example: without a platform that containers have, there is none.
             let text = match platform {
                 Some(_) => COMPOSE,
@@ -120,7 +121,7 @@ mod tests {
     fn nothing_of_the_templates_examples_is_left_where_something_else_is_asked_for() {
         for by in EVERY {
             let request = Deploy {
-                wanted: Wanted::These(vec!["riscv64", "s390x"]),
+                targets: Targets::These(vec!["riscv64", "s390x"]),
                 image: "other/image".into(),
                 program: "/opt/q/program".into(),
                 dir: "/opt/q/emulators".into(),
@@ -142,8 +143,11 @@ mod tests {
     #[test]
     fn what_is_exported_without_wishes_is_the_file_in_manifests() {
         let whole = |by, targets: &[&'static str]| {
-            let wanted = if targets.is_empty() { Wanted::All } else { Wanted::These(targets.to_vec()) };
-            files(&Deploy { wanted, ..Deploy::new(by) }).into_iter().map(|(_, text)| text).collect::<String>()
+            let targets = if targets.is_empty() { Targets::All } else { Targets::These(targets.to_vec()) };
+            files(&Deploy { targets, ..Deploy::new(by) })
+                .into_iter()
+                .map(|(_, text)| text)
+                .collect::<String>()
         };
         assert_eq!(whole(Runner::Systemd(Engine::Docker), &[]), SYSTEMD);
         assert_eq!(whole(Runner::SystemdHost, &[]), SYSTEMD_HOST);

@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::Builder;
 
 use super::job::Job;
-use crate::anchor::Ground;
+use crate::anchor::BinfmtMount;
 use crate::arch::own;
 use crate::elf::Machine;
-use crate::emulators::{Demands, Emulator, Store, Sum, digest};
+use crate::emulators::{Emulator, EmulatorDir, Requirements, Sum, digest};
 use crate::error::Result;
+use crate::outcome::Report;
 use crate::probe::{self, Identity, identity, identity_of};
-use crate::run::{Report, Style};
+use crate::request::HandlerOptions;
 
 /// An emulator that passed.
 #[derive(Clone, Debug)]
@@ -71,12 +72,13 @@ impl Checked {
 }
 
 /// Opens and checks the binaries of all jobs that need one.
-pub(super) fn verify(jobs: &mut [Job], ground: &Ground, style: &Style, report: &mut Report) {
-    let is_visible =
-        |job: &&mut Job| job.is_registered() && (style.persistent || style.dir().join(&job.file).exists());
+pub(super) fn verify(jobs: &mut [Job], ground: &BinfmtMount, options: &HandlerOptions, report: &mut Report) {
+    let is_visible = |job: &&mut Job| {
+        job.is_registered() && (options.persistent || options.dir().join(&job.file).exists())
+    };
     let mut jobs: Vec<_> = jobs.iter_mut().filter(is_visible).collect();
-    let checked = Store::open(style.dir(), &ground.opened(style.dir())).map(|store| {
-        check_all(&store, &jobs.iter().map(|j| j.file.as_str()).collect::<Vec<_>>(), style.persistent)
+    let checked = EmulatorDir::open(options.dir(), &ground.opened(options.dir())).map(|store| {
+        check_all(&store, &jobs.iter().map(|j| j.file.as_str()).collect::<Vec<_>>(), options.persistent)
     });
     for (at, job) in jobs.iter_mut().enumerate() {
         let result = checked.as_ref().map_err(Clone::clone).and_then(|all| all[at].clone());
@@ -90,11 +92,11 @@ pub(super) fn verify(jobs: &mut [Job], ground: &Ground, style: &Style, report: &
 }
 
 /// Checks each of these files; the results are in the same order.
-fn check_all(store: &Store, files: &[&str], persistent: bool) -> Vec<Result<Checked>> {
+fn check_all(store: &EmulatorDir, files: &[&str], persistent: bool) -> Vec<Result<Checked>> {
     let mut unique: Vec<_> = files.to_vec();
     unique.sort_unstable();
     unique.dedup();
-    let demands = Demands { runs: &probe::runs_natively, host: probe::host, is_static: persistent };
+    let demands = Requirements { runs: &probe::runs_natively, host: probe::host, is_static: persistent };
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();

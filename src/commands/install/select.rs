@@ -5,15 +5,16 @@ use std::path::Path;
 use nix::errno::Errno;
 
 use super::job::Job;
-use crate::anchor::Place;
+use crate::anchor::Namespaces;
 use crate::arch::{ARCHES, Arch, PREFIX};
 use crate::binfmt::{Binfmt, USUAL_DIR};
-use crate::emulators::{Demands, STATIC, SUMS, Store};
+use crate::commands::list::runs_through_host;
+use crate::commands::rules::{file_name, rule};
+use crate::emulators::{EmulatorDir, Requirements, STATIC, SUMS};
 use crate::error::{Error, Result, Step};
-use crate::probe::{self, By, Verdict};
-use crate::run::look::runs_through_host;
-use crate::run::style::{file_name, rule};
-use crate::run::{Install, Line, Report, State, Style, Wanted, rows_of};
+use crate::outcome::{Report, State, TargetResult};
+use crate::probe::{self, RanBy, Verdict};
+use crate::request::{HandlerOptions, Install, Targets};
 
 /// What is to be done.
 pub(super) struct Collected {
@@ -21,57 +22,60 @@ pub(super) struct Collected {
     /// [`carried_over`].
     pub(super) jobs: Vec<Job>,
     /// Lines for the rest.
-    pub(super) lines: Vec<Line>,
+    pub(super) lines: Vec<TargetResult>,
     /// The rows that run through the host's handlers, which this user namespace will not see any more.
     pub(super) hidden: Vec<&'static str>,
 }
 
 /// Looks at what is asked for and what is there.
-pub(super) fn collect(request: &Install, place: Place, report: &mut Report) -> Result<Collected> {
-    let style = &request.style;
-    let rows = rows_of(&request.wanted);
+pub(super) fn collect(request: &Install, place: Namespaces, report: &mut Report) -> Result<Collected> {
+    let options = &request.options;
+    let rows = request.targets.rows().collect::<Vec<_>>();
     let natives = probe::run_natives(rows.iter().copied());
-    let store = match Store::open(style.dir(), style.dir()) {
+    let store = match EmulatorDir::open(options.dir(), options.dir()) {
         Ok(store) => Some(store),
-        Err(e) if style.persistent && e.step == Step::Open => {
+        Err(e) if options.persistent && e.step == Step::Open => {
             return Err(e.hint("QEMU_BIN_DIR or --path says where the QEMU binaries are"));
         }
-        Err(e) if style.persistent => return Err(e),
+        Err(e) if options.persistent => return Err(e),
         // Without F, the path is for whoever executes; it need not exist here.
         Err(_) => None,
     };
-    let find = |arch: &Arch| store.as_ref().and_then(|s| s.find(arch.emulator, &style.prefix, &style.suffix));
-    let named = request.wanted != Wanted::All;
-    let by_name_only = !style.persistent && (named || store.as_ref().is_none_or(Store::is_empty));
+    let find =
+        |arch: &Arch| store.as_ref().and_then(|s| s.find(arch.emulator, &options.prefix, &options.suffix));
+    let named = request.targets != Targets::All;
+    let by_name_only = !options.persistent && (named || store.as_ref().is_none_or(EmulatorDir::is_empty));
     let (mut jobs, mut lines, mut unclear) = (Vec::new(), Vec::new(), Vec::new());
     for (arch, native) in rows.iter().zip(natives) {
-        let is_native = matches!(native, Verdict::Ran { by: By::Kernel, .. });
+        let is_native = matches!(native, Verdict::Ran { by: RanBy::Kernel, .. });
         let file = find(arch);
         if native.is_unclear() && (file.is_some() || by_name_only) {
-            lines.push(Line::new(arch.name, State::Failed));
+            lines.push(TargetResult::new(arch.name, State::Failed));
             unclear.push((*arch, native));
             continue;
         }
         match file {
-            Some(file) => jobs.push(job(arch, style, file, native)),
-            None if by_name_only || is_native => jobs.push(job(arch, style, file_name(arch, style), native)),
-            None if named => {
-                report.errors.push(not_carried(arch, style));
-                lines.push(Line::new(arch.name, State::Failed));
+            Some(file) => jobs.push(job(arch, options, file, native)),
+            None if by_name_only || is_native => {
+                jobs.push(job(arch, options, file_name(arch, options), native))
             }
-            None => lines.push(Line::new(arch.name, State::NotCarried)),
+            None if named => {
+                report.errors.push(not_carried(arch, options));
+                lines.push(TargetResult::new(arch.name, State::Failed));
+            }
+            None => lines.push(TargetResult::new(arch.name, State::NotCarried)),
         }
     }
     if let Some((arch, verdict)) = unclear.first() {
         let names: Vec<_> = unclear.iter().map(|(arch, _)| arch.name).collect();
         report.errors.push(cannot_tell(&names.join(", "), arch, verdict));
     }
-    let carries_none = style.persistent && store.as_ref().is_none_or(Store::is_empty);
+    let carries_none = options.persistent && store.as_ref().is_none_or(EmulatorDir::is_empty);
     let has_none = jobs.is_empty() && report.errors.is_empty();
     if !named && (has_none || carries_none) {
         return Err(Error::new(
             Step::Open,
-            style.dir().display().to_string(),
+            options.dir().display().to_string(),
             "there is no QEMU binary in it",
         )
         .hint("QEMU_BIN_DIR or --path says where they are; images tagged `register` carry none"));
@@ -82,13 +86,13 @@ pub(super) fn collect(request: &Install, place: Place, report: &mut Report) -> R
         jobs.extend(carried);
         hidden = through_host;
     }
-    remarks(&jobs, store.as_ref(), style, report);
+    remarks(&jobs, store.as_ref(), options, report);
     Ok(Collected { jobs, lines, hidden })
 }
 
-fn job(arch: &'static Arch, style: &Style, file: String, native: Verdict) -> Job {
+fn job(arch: &'static Arch, options: &HandlerOptions, file: String, native: Verdict) -> Job {
     Job {
-        rule: rule(arch, style, Some(&file)),
+        rule: rule(arch, options, Some(&file)),
         arch,
         file,
         native,
@@ -98,8 +102,8 @@ fn job(arch: &'static Arch, style: &Style, file: String, native: Verdict) -> Job
     }
 }
 
-pub(in crate::run) fn not_carried(arch: &Arch, style: &Style) -> Error {
-    let path = style.dir().join(file_name(arch, style));
+pub(in crate::commands) fn not_carried(arch: &Arch, options: &HandlerOptions) -> Error {
+    let path = options.dir().join(file_name(arch, options));
     Error::new(Step::Open, path.display().to_string(), Errno::ENOENT).hint(format!(
         "no emulator for {} is carried here; --path or QEMU_BIN_DIR names another directory",
         arch.target
@@ -107,7 +111,7 @@ pub(in crate::run) fn not_carried(arch: &Arch, style: &Style) -> Error {
 }
 
 /// With a handler for what the kernel runs itself, nothing would run any more: what can't be tried is not registered.
-pub(in crate::run) fn cannot_tell(names: &str, arch: &Arch, verdict: &Verdict) -> Error {
+pub(in crate::commands) fn cannot_tell(names: &str, arch: &Arch, verdict: &Verdict) -> Error {
     let Error { why, hint, .. } = probe::failure(arch, verdict);
     let why = format!("whether this kernel runs them itself can't be tried: {why}");
     Error { hint, ..Error::new(Step::Register, format!("anything for {names} programs"), why) }
@@ -117,12 +121,12 @@ pub(in crate::run) fn cannot_tell(names: &str, arch: &Arch, verdict: &Verdict) -
 /// namespace no longer sees the host's handlers, not even after the umount (docs/kernel.md). And all that runs through them.
 fn carried_over(
     asked: &[&Arch],
-    store: Option<&Store>,
+    store: Option<&EmulatorDir>,
     find: impl Fn(&Arch) -> Option<String>,
     request: &Install,
 ) -> Result<(Vec<Job>, Vec<&'static str>)> {
-    let style = Style { persistent: true, ..request.style.clone() };
-    let demands = Demands { runs: &probe::runs_natively, host: probe::host, is_static: true };
+    let options = HandlerOptions { persistent: true, ..request.options.clone() };
+    let demands = Requirements { runs: &probe::runs_natively, host: probe::host, is_static: true };
     let (mut jobs, mut lost) = (Vec::new(), Vec::new());
     let through_host = runs_through_host(ARCHES, request.shadow_host).map_err(|error| {
         error.hint("what the host's handlers run could be lost here, and can't be seen; --shadow-host registers all the same")
@@ -133,7 +137,7 @@ fn carried_over(
         match find(arch).filter(|file| store.is_some_and(|s| s.check(file, demands).is_ok())) {
             Some(_) if asked.iter().any(|a| a.name == arch.name) => {}
             // Not what a handler of the host's did is to be judged, but what ours does.
-            Some(file) => jobs.push(job(arch, &style, file, Verdict::Untried(Errno::EALREADY))),
+            Some(file) => jobs.push(job(arch, &options, file, Verdict::Untried(Errno::EALREADY))),
             None => lost.push(arch.name),
         }
     }
@@ -151,7 +155,7 @@ fn carried_over(
     // Where the host's handlers are still seen, nobody has mounted binfmt_misc in this namespace, who would keep it. Of one that we
     // may write to, they aren't the host's, whoever their files belong to.
     let ours = Binfmt::at(request.mount.as_deref().unwrap_or(Path::new(USUAL_DIR)));
-    let will_last = request.style.persistent || request.hold.is_some() || ours.check_writable().is_ok();
+    let will_last = request.options.persistent || request.hold.is_some() || ours.check_writable().is_ok();
     if !hidden.is_empty() && !will_last && !request.shadow_host {
         return Err(Error::new(
             Step::Keep,
@@ -167,19 +171,19 @@ fn carried_over(
 }
 
 /// What users should know of their choice, though it is theirs.
-fn remarks(jobs: &[Job], store: Option<&Store>, style: &Style, report: &mut Report) {
-    let dir = style.dir();
-    if jobs.iter().any(|j| j.file != file_name(j.arch, style)) {
+fn remarks(jobs: &[Job], store: Option<&EmulatorDir>, options: &HandlerOptions, report: &mut Report) {
+    let dir = options.dir();
+    if jobs.iter().any(|j| j.file != file_name(j.arch, options)) {
         report.note(format!(
             "there are only {PREFIX}*{STATIC} binaries in {}: using those, as with -s",
             dir.display()
         ));
     }
-    if style.persistent && store.is_some_and(|s| !s.is_verified()) {
+    if options.persistent && store.is_some_and(|s| !s.is_verified()) {
         report.note(format!("there is no {}: the binaries are not verified", dir.join(SUMS).display()));
     }
-    if !style.persistent {
-        let file = format!("{PREFIX}TARGET{}", style.suffix);
+    if !options.persistent {
+        let file = format!("{PREFIX}TARGET{}", options.suffix);
         report.note(format!(
             "without -p, a handler only names a path: whoever executes must have {}",
             dir.join(file).display()

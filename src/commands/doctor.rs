@@ -4,37 +4,15 @@ use std::path::Path;
 
 use nix::sys::utsname::uname;
 
-use super::look::is_native;
-use super::{Done, Outcome, Report};
-use crate::anchor::{Ground, Place};
+use super::Done;
+use super::list::ground;
+use super::status::is_native;
+use crate::anchor::{BinfmtMount, Namespaces};
 use crate::arch::{ARCHES, PREFIX};
+use crate::outcome::{Finding, Grade, Outcome, Report};
 use crate::plan::is_qemu;
 use crate::probe::{self, Verdict};
 use crate::rule::{Entry, Flags};
-
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Grade {
-    /// As it should be.
-    Good,
-    /// It works, and may stop doing so.
-    Doubtful,
-    /// It doesn't work.
-    Broken,
-}
-
-/// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// What it is about.
-    pub about: String,
-    /// How bad it is.
-    pub grade: Grade,
-    /// What was seen.
-    pub seen: String,
-    /// What to do.
-    pub remedy: Option<String>,
-}
 
 fn finding(about: &str, grade: Grade, seen: impl Into<String>, remedy: Option<&str>) -> Finding {
     Finding { about: about.to_owned(), grade, seen: seen.into(), remedy: remedy.map(str::to_owned) }
@@ -43,34 +21,33 @@ fn finding(about: &str, grade: Grade, seen: impl Into<String>, remedy: Option<&s
 const MOUNT: &str = "mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc";
 
 pub(super) fn doctor(report: &mut Report) -> Done {
-    let place = Place::look()?;
+    let place = Namespaces::look()?;
     let mut findings = vec![kernel(), namespace(place)];
     findings.extend(privileges());
-    // Asked before we look: for that, one may be mounted at the same place.
-    let is_there = matches!(Ground::is_in_sight(None), Ok(true));
-    let entries = match super::look::ground(place, None)
-        .and_then(|g| Ok((g.binfmt().entries()?, g.binfmt().is_enabled()?)))
-    {
-        Ok((entries, enabled)) => {
-            findings.push(mount(place, is_there, enabled));
-            entries
-        }
-        Err(error) => {
-            let remedy = error.hint.clone();
-            findings.push(Finding {
-                remedy,
-                ..finding("binfmt_misc", Grade::Broken, error.why.to_string(), None)
-            });
-            Vec::new()
-        }
-    };
+    // Invocation before we look: for that, one may be mounted at the same place.
+    let is_there = matches!(BinfmtMount::is_in_sight(None), Ok(true));
+    let entries =
+        match ground(place, None).and_then(|g| Ok((g.binfmt().entries()?, g.binfmt().is_enabled()?))) {
+            Ok((entries, enabled)) => {
+                findings.push(mount(place, is_there, enabled));
+                entries
+            }
+            Err(error) => {
+                let remedy = error.hint.clone();
+                findings.push(Finding {
+                    remedy,
+                    ..finding("binfmt_misc", Grade::Broken, error.why.to_string(), None)
+                });
+                Vec::new()
+            }
+        };
     findings.extend(flushing(place, &entries));
     let verdicts: Vec<_> = ARCHES.iter().zip(probe::run(ARCHES)).collect();
     findings.extend(entries.iter().map(|e| handler(e, &entries, place)));
     findings.extend(targets(&verdicts, &entries));
     let broken = findings.iter().filter(|f| f.grade == Grade::Broken).count();
     if broken > 0 {
-        report.is_unwell = true;
+        report.unhealthy = true;
     }
     Ok(Outcome::Findings { findings })
 }
@@ -84,17 +61,17 @@ fn kernel() -> Finding {
             format!("Linux {} on {}", text(u.release()), text(u.machine())),
             None,
         ),
-        Err(errno) => finding("kernel", Grade::Doubtful, errno.desc(), None),
+        Err(errno) => finding("kernel", Grade::Warning, errno.desc(), None),
     }
 }
 
-fn namespace(place: Place) -> Finding {
+fn namespace(place: Namespaces) -> Finding {
     let seen = match place {
-        Place { in_user_namespace: true, .. } => {
+        Namespaces { in_user_namespace: true, .. } => {
             "in a user namespace (rootless): handlers are for this namespace only"
         }
-        Place { on_host: true, .. } => "on the host",
-        Place { host_in_reach: true, .. } => "in a container that sees the host's processes",
+        Namespaces { on_host: true, .. } => "on the host",
+        Namespaces { host_in_reach: true, .. } => "in a container that sees the host's processes",
         _ => "in a container",
     };
     finding("place", Grade::Good, seen, None)
@@ -115,7 +92,7 @@ fn privileges() -> Vec<Finding> {
     } else {
         finding(
             "privileges",
-            Grade::Doubtful,
+            Grade::Warning,
             "no CAP_SYS_ADMIN: nothing can be mounted or registered from here",
             Some("run as root, or the container with --cap-add SYS_ADMIN; `qus run` needs neither"),
         )
@@ -124,7 +101,7 @@ fn privileges() -> Vec<Finding> {
     if let Some(name) = profile.trim_end_matches(['\n', '\0']).strip_suffix(" (enforce)") {
         findings.push(finding(
             "AppArmor",
-            Grade::Doubtful,
+            Grade::Warning,
             format!("the profile {name} is enforced, and may forbid mounting"),
             Some("run the container with --security-opt apparmor=unconfined"),
         ));
@@ -132,7 +109,7 @@ fn privileges() -> Vec<Finding> {
     if std::fs::read_to_string("/sys/fs/selinux/enforce").is_ok_and(|e| e.trim() == "1") {
         findings.push(finding(
             "SELinux",
-            Grade::Doubtful,
+            Grade::Warning,
             "it is enforcing, and may forbid a container to mount",
             Some("run the container with --security-opt label=disable"),
         ));
@@ -140,7 +117,7 @@ fn privileges() -> Vec<Finding> {
     findings
 }
 
-fn mount(place: Place, is_there: bool, enabled: bool) -> Finding {
+fn mount(place: Namespaces, is_there: bool, enabled: bool) -> Finding {
     if !enabled {
         return finding(
             "binfmt_misc",
@@ -155,7 +132,7 @@ fn mount(place: Place, is_there: bool, enabled: bool) -> Finding {
         }
         (true, false) => finding(
             "binfmt_misc",
-            Grade::Doubtful,
+            Grade::Warning,
             "not mounted on the host: handlers live only as long as something else holds them",
             Some(MOUNT),
         ),
@@ -165,12 +142,12 @@ fn mount(place: Place, is_there: bool, enabled: bool) -> Finding {
 }
 
 /// systemd-binfmt writes -1 to `status` when it is stopped or restarted, and registers only what its own files say.
-fn flushing(place: Place, entries: &[Entry]) -> Option<Finding> {
+fn flushing(place: Namespaces, entries: &[Entry]) -> Option<Finding> {
     let has_ours = entries.iter().any(|e| e.name.starts_with(PREFIX));
     (place.on_host && has_ours && Path::new("/run/systemd/system").exists()).then(|| {
         finding(
             "systemd",
-            Grade::Doubtful,
+            Grade::Warning,
             "restarting systemd-binfmt removes all handlers that are not in /etc/binfmt.d",
             Some("qus -s -- -p -s -e /etc/binfmt.d writes files for it"),
         )
@@ -178,7 +155,7 @@ fn flushing(place: Place, entries: &[Entry]) -> Option<Finding> {
 }
 
 /// What is to be said of one handler.
-fn handler(e: &Entry, entries: &[Entry], place: Place) -> Finding {
+fn handler(e: &Entry, entries: &[Entry], place: Namespaces) -> Finding {
     let is_others = !e.name.starts_with(PREFIX) && !is_qemu(e);
     let fixed = Flags::parse(&e.flags).fix_binary;
     let again = e.name.strip_prefix(PREFIX).map(|target| format!("qus install {target}"));
@@ -197,11 +174,11 @@ fn handler(e: &Entry, entries: &[Entry], place: Place) -> Finding {
         (Grade::Good, format!("another maker's: {}", e.interpreter))
     } else if let Some(other) = entries.iter().find(later) {
         (
-            Grade::Doubtful,
+            Grade::Warning,
             format!("{} takes the same programs; the kernel uses what was registered last", other.name),
         )
     } else if !fixed {
-        (Grade::Doubtful, format!("without flag F: containers need {} themselves", e.interpreter))
+        (Grade::Warning, format!("without flag F: containers need {} themselves", e.interpreter))
     } else {
         (Grade::Good, format!("{} {}", e.flags, e.interpreter))
     };

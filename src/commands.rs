@@ -1,0 +1,56 @@
+//! The commands, a file each: what is asked for ([`crate::request`]) → what came of it ([`crate::outcome`]).
+
+mod check;
+mod deploy;
+mod doctor;
+mod export;
+mod files;
+mod hold;
+mod install;
+mod list;
+mod platforms;
+mod remove;
+mod rules;
+mod run;
+mod shell;
+mod status;
+mod verify;
+mod version;
+
+use crate::error::Result;
+use crate::outcome::{Outcome, Report};
+use crate::request::Command;
+use crate::sys;
+pub use hold::Holder;
+
+/// Does what the commands say, one after the other. What fails is in the report; later commands are still tried. Where handlers
+/// are to be held, whoever holds them is returned, too, to be told to once the report was delivered.
+#[must_use]
+pub fn run(commands: &[Command]) -> (Report, Option<Holder>) {
+    let (mut report, mut holder) = (Report::default(), None);
+    sys::keep_ended_children();
+    for command in commands {
+        let done = match command {
+            Command::Say(text) => Ok(Outcome::Text(text)),
+            Command::List => list::list(),
+            Command::Status { mount } => status::status(mount.as_deref()),
+            Command::Install(request) => install::install(request, &mut report, &mut holder),
+            Command::Remove(request) => remove::remove(request, &mut report),
+            Command::Export(request) => export::export(request, &mut report),
+            Command::Deploy(request) => Ok(deploy::deploy(request, &mut report)),
+            Command::Doctor => doctor::doctor(&mut report),
+            Command::Verify(options) => verify::verify(options, &mut report),
+            Command::Version(options) => version::version(options, &mut report),
+            Command::Check { targets, version } => check::check(targets, *version, &mut report),
+            Command::Run { targets, options, words } => Err(run::run(targets, options, words)),
+            Command::Shell(words) => Err(shell::shell(words)),
+        };
+        match done {
+            Ok(outcome) => report.outcomes.push(outcome),
+            Err(error) => report.errors.push(error),
+        }
+    }
+    (report, holder)
+}
+
+type Done = Result<Outcome>;

@@ -1,0 +1,196 @@
+//! What came of a run, as text.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use super::{architecture, grade_key, owner, version};
+use crate::anchor::Keeper;
+use crate::error::printable;
+use crate::outcome::{CheckResult, Finding, Outcome, Separator, State, TargetResult};
+use crate::probe::RanBy;
+use crate::rule::Entry;
+
+pub(super) fn outcome(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Text(text) => (*text).to_owned(),
+        Outcome::Listing { entries, enabled } => listing(entries, *enabled),
+        Outcome::Status { supported, emulators } => {
+            let list = |title: &str, items: String| {
+                let items = if items.is_empty() { "none".to_owned() } else { items };
+                format!("{title}: {}\n", printable(&items))
+            };
+            list("runs here", supported.join(" ")) + &list("handlers", emulators.join(" "))
+        }
+        Outcome::Checked { results } => {
+            let row = |a: &CheckResult| {
+                [
+                    a.name.to_owned(),
+                    by_text(&a.by),
+                    milliseconds(a.took),
+                    a.version.clone().unwrap_or_default(),
+                ]
+            };
+            table(&results.iter().map(row).collect::<Vec<_>>())
+        }
+        Outcome::Findings { findings } => findings.iter().map(finding).collect(),
+        Outcome::Verified { files, bytes, hashed, took } => {
+            let what = if *hashed { "verified" } else { "checked" };
+            // In whole numbers: what writes fractions would be 2% of the program.
+            let hundredths = u128::from(*bytes) * 100 / took.as_nanos().max(1);
+            let rate = format!(", {}.{:02} GB/s", hundredths / 100, hundredths % 100);
+            let rate = if *hashed { rate } else { String::new() };
+            format!("{what} {files} binaries, {} MB in {}{rate}\n", bytes / 1_000_000, milliseconds(*took))
+        }
+        Outcome::Version { emulator } => version(emulator.as_ref()),
+        Outcome::Targets { results, dry_run } => targets(results, *dry_run),
+        Outcome::Files { files } => files
+            .iter()
+            .map(|(path, text)| match text {
+                None => format!("wrote {}\n", printable(&path.to_string_lossy())),
+                Some(text) => {
+                    format!("would write {}:\n{}", printable(&path.to_string_lossy()), indented(text))
+                }
+            })
+            .collect(),
+        Outcome::Printed { files, separator } => files
+            .iter()
+            .map(|(name, text)| match separator {
+                Separator::Not => text.clone(),
+                Separator::ByName => format!("# {name}\n{text}"),
+                Separator::AsDocuments => format!("---\n{text}"),
+            })
+            .collect(),
+    }
+}
+
+fn finding(f: &Finding) -> String {
+    let remedy = f.remedy.as_ref().map(|r| format!("{:11}→ {}\n", "", printable(r))).unwrap_or_default();
+    format!("{:9}  {}: {}\n{remedy}", grade_key(f.grade), printable(&f.about), printable(&f.seen))
+}
+
+fn by_text(by: &RanBy) -> String {
+    match by {
+        RanBy::Kernel => "runs natively",
+        RanBy::Interpreter(_) => "runs through an interpreter",
+        RanBy::Unknown => "runs",
+    }
+    .to_owned()
+}
+
+fn milliseconds(took: Duration) -> String {
+    format!("{} ms", took.as_millis().max(1))
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|l| format!("  {l}\n")).collect()
+}
+
+/// Columns as wide as what stands in them, the last one without trailing spaces.
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let mut out = String::new();
+    let rows: Vec<_> = rows.iter().map(|row| row.each_ref().map(|cell| printable(cell))).collect();
+    let width = |i: usize| rows.iter().map(|r| r[i].chars().count()).max().unwrap_or(0);
+    let widths: Vec<_> = (0..N).map(width).collect();
+    for row in &rows {
+        let line: String = row.iter().zip(&widths).map(|(cell, w)| format!("{cell:w$}  ")).collect();
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+fn listing(entries: &[Entry], enabled: bool) -> String {
+    let header = ["NAME", "STATE", "FLAGS", "ARCHITECTURE", "OWNER", "INTERPRETER"].map(str::to_owned);
+    let rows = entries.iter().map(|e| {
+        let state = if e.enabled { "enabled" } else { "disabled" };
+        [
+            e.name.clone(),
+            state.into(),
+            dash(&e.flags),
+            architecture(e),
+            owner(e).into(),
+            e.interpreter.clone(),
+        ]
+    });
+    let mut out = if entries.is_empty() {
+        "no handlers\n".to_owned()
+    } else {
+        table(&std::iter::once(header).chain(rows).collect::<Vec<_>>())
+    };
+    if !enabled {
+        out.push_str("binfmt_misc is switched off: the kernel uses none of them\n");
+    }
+    out
+}
+
+fn dash(text: &str) -> String {
+    if text.is_empty() { "-".to_owned() } else { text.to_owned() }
+}
+
+fn targets(lines: &[TargetResult], dry_run: bool) -> String {
+    let shown: Vec<_> = lines.iter().filter(|l| l.state != State::NotCarried).collect();
+    let rows: Vec<_> = shown
+        .iter()
+        .map(|l| {
+            let (interpreter, flags) = l.handler.clone().unwrap_or_default();
+            let proof = match (l.state, l.proof) {
+                (State::Native, _) => "this kernel runs it itself: nothing to do".to_owned(),
+                (State::ThirdParty, _) => "another maker's handler runs it: left alone".to_owned(),
+                (_, Some(took)) => format!("runs ({})", milliseconds(took)),
+                (_, None) => String::new(),
+            };
+            [l.name.clone(), word(l.state, dry_run).to_owned(), flags, interpreter, proof]
+        })
+        .collect();
+    let mut out = table(&rows);
+    for line in shown {
+        if let Some(rule) = &line.rule {
+            // Writing to a String can't fail.
+            let _ = writeln!(out, "  {rule}");
+        }
+    }
+    let left_out: Vec<_> =
+        lines.iter().filter(|l| l.state == State::NotCarried).map(|l| l.name.as_str()).collect();
+    if !left_out.is_empty() {
+        let _ = writeln!(out, "not carried here: {}", left_out.join(" "));
+    }
+    if rows.is_empty() && left_out.is_empty() {
+        out.push_str("nothing to do\n");
+    }
+    if let Some(keeper) = lines.iter().find_map(|l| l.keeper) {
+        let _ = writeln!(out, "kept by {}", keeper_text(keeper));
+    }
+    out
+}
+
+const fn word(state: State, dry_run: bool) -> &'static str {
+    match (state, dry_run) {
+        (State::Registered, true) => "would be registered",
+        (State::Replaced, true) => "would replace another",
+        (State::Removed, true) => "would be removed",
+        (State::Registered, false) => "registered",
+        (State::Replaced, false) => "replaced",
+        (State::Removed, false) => "removed",
+        (State::Already, _) => "already there",
+        (State::Native, _) => "native",
+        (State::ThirdParty, _) => "foreign",
+        (State::Absent, _) => "not there",
+        (State::NotCarried, _) => "not carried",
+        (State::Failed, _) => "failed",
+    }
+}
+
+const fn keeper_text(keeper: Keeper) -> &'static str {
+    match keeper {
+        Keeper::Host => "the host's mount of binfmt_misc",
+        Keeper::Anchor => "an anchor: the handlers themselves hold the mount of binfmt_misc",
+        Keeper::AnchorOnDirectory => {
+            "an anchor, until the emulators' directory is deleted: this kernel has no overlay"
+        }
+        Keeper::AnchorOnCopy => {
+            "an anchor, with copies in memory of the emulators that were mounted one by one"
+        }
+        Keeper::Other => "a mount of binfmt_misc that is not ours",
+        Keeper::Ourselves => "this process",
+    }
+}
