@@ -1,458 +1,341 @@
-//! A mount of binfmt_misc to work on, that keeps the handlers alive after we are gone.
+//! A mount of binfmt_misc to register handlers in, and the detached trees that keep it when this process has exited.
 //!
-//! All handlers live in one superblock per user namespace, and since 5.10.225, 6.1.107 and 6.7 they die with its last mount
-//! (docs/kernel.md). A container that mounts binfmt_misc, registers and exits leaves nothing behind, unless something keeps
-//! a mount. What we do about it, without touching the host:
+//! All handlers of a user namespace live in one superblock, and since 5.10.225, 6.1.107 and 6.7 they die with its last mount
+//! (docs/kernel.md). A container that mounts binfmt_misc, registers and exits leaves nothing behind, unless something keeps a
+//! mount. What qus does about it, without touching the host:
 //!
-//! 1. in a private mount namespace, put the directory of the QEMU binaries on a mount M, and binfmt_misc on M's root;
-//! 2. clone that tree (`open_tree`) into one that belongs to no namespace, and open the binaries *through the clone* when
-//!    they are registered with `F`;
-//! 3. exit. The handler's file pins the clone of M; a tree that is unmounted when its descriptor is closed stays connected
-//!    (Linux 5.2 to 7.2), so the clone keeps the binfmt_misc on it, and that keeps the superblock. Removing the handlers
-//!    ends the circle.
+//! 1. in a private mount namespace, put the directory of the emulators on a mount M, and binfmt_misc on M's root;
+//! 2. clone that tree (`open_tree`) into one that belongs to no namespace, and open the emulators *through the clone* when they
+//!    are registered with `F`;
+//! 3. close the clone, and exit. The handlers' files hold the clone of M; a tree that is unmounted when its descriptor is closed
+//!    stays connected (Linux 5.2 to 7.2), so the clone of M keeps the binfmt_misc on it, and that keeps the superblock. Removing
+//!    the handlers ends the circle.
 //!
-//! Whether it worked is then seen by behaviour: [`BinfmtMount::settle`] drops every mount of ours, mounts again and looks. It
-//! refuses to believe version numbers.
+//! Whether it worked is seen on each tree itself, whoever else holds what: on its binfmt_misc there is a *sentinel*, an empty
+//! tmpfs that nobody else can hold. While that is alive, so is the mount under it. `inotify` tells when it is gone.
 
 use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, symlink};
+use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, setns, unshare};
+use nix::mount::{MntFlags, umount2};
+use nix::sched::{CloneFlags, setns};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::stat::Mode;
-use nix::sys::statfs::{FsType, statfs};
 
 use crate::binfmt::{Binfmt, USUAL_DIR};
 use crate::error::{Cause, Error, Result, Step};
-use crate::rule::Rule;
+use crate::mounts::{self, mount_id, own_path};
 use crate::sys;
+use crate::userns::Namespaces;
 
-/// Directories that can serve as mount points: the image's own, then one that every kernel with binfmt_misc has.
-const MOUNT_POINTS: [&str; 2] = ["/qus/anchor", USUAL_DIR];
+/// How long a binfmt_misc that nothing of qus holds is watched: longer than another tool that registers holds its own mount.
+const WATCHED_FOR: Duration = Duration::from_secs(1);
 
-/// `PROC_PID_INIT_INO` in include/linux/proc_ns.h: the inode of the initial PID namespace.
-const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
-
-/// `OVERLAYFS_SUPER_MAGIC` in include/uapi/linux/magic.h.
-const OVERLAYFS: FsType = FsType(0x794c_7630);
-
-/// What keeps the handlers alive when we are gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What keeps a handler alive when this process has exited, the surest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Keeper {
     /// The mount of binfmt_misc in the host's own mount namespace.
     Host,
-    /// The clone of the binaries' mount that the handlers themselves hold.
+    /// The detached tree that the handler itself holds.
     Anchor,
-    /// The same, but the kernel has no overlay, and whoever deletes the binaries' directory ends it.
-    AnchorOnDirectory,
-    /// The same, with copies in memory of the binaries that were mounted into the directory one by one.
-    AnchorOnCopy,
-    /// Something that we don't see, but they are still there without any mount of ours.
-    Other,
+    /// This kernel: it keeps handlers without any mount.
+    Kernel,
+    /// A mount that qus can't see: for [`WATCHED_FOR`], binfmt_misc was there with none of qus' own.
+    Unseen,
     /// As long as this process runs, its mount.
-    Ourselves,
+    Process,
 }
 
-/// What is known of the place where this process runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Namespaces {
-    /// Is our mount namespace the host's? Mounts made in it stay when we exit.
-    pub on_host: bool,
-    /// It isn't, but we see the host's first process and with it that namespace (`--pid=host`).
-    pub host_in_reach: bool,
-    /// Are we in a user namespace that isn't the initial one (rootless)?
-    pub in_user_namespace: bool,
-}
-
-impl Namespaces {
-    /// Looks at /proc.
-    ///
-    /// # Errors
-    /// [`Step::Inspect`], where /proc is not mounted.
-    pub fn look() -> Result<Self> {
-        let inode = |path: &str| std::fs::metadata(path).map(|m| m.ino());
-        let failed = |path: &'static str| move |e| Error::new(Step::Inspect, path, e).hint("mount /proc");
-        let pids = inode("/proc/self/ns/pid").map_err(failed("/proc/self/ns/pid"))?;
-        let mounts = inode("/proc/self/ns/mnt").map_err(failed("/proc/self/ns/mnt"))?;
-        // Without privileges we may not ask about process 1; then nothing is going to be mounted either.
-        let of_init = inode("/proc/1/ns/mnt").ok();
-        let uid_map = std::fs::read_to_string("/proc/self/uid_map").map_err(failed("/proc/self/uid_map"))?;
-        let in_user_namespace = !uid_map.split_whitespace().eq(["0", "0", "4294967295"]);
-        let sees_init = pids == INITIAL_PID_NAMESPACE && of_init.is_some();
-        let on_host = sees_init && of_init == Some(mounts);
-        Ok(Self { on_host, host_in_reach: sees_init && !on_host && !in_user_namespace, in_user_namespace })
-    }
-}
-
-/// A binfmt_misc directory to work on, and what is needed to make it last.
+/// A binfmt_misc directory to register in, and what is needed to make handlers last.
 #[derive(Debug)]
-pub struct BinfmtMount {
+pub(crate) struct BinfmtMount {
     binfmt: Binfmt,
     kind: Kind,
 }
 
 #[derive(Debug)]
 enum Kind {
-    /// It is in the host's own mount namespace, where we have mounted it or not.
-    Host {
-        /// RanBy us, just now.
-        mounted: bool,
-    },
-    /// It was there already when we came, and no private one is needed: nothing will be registered.
-    Found,
-    /// It is in a mount namespace of ours, that ends with us.
+    /// It is in the host's own mount namespace, where this run has mounted it or not.
+    Host { mounted: bool },
+    /// It is in a mount namespace that ends with this process.
     Private {
-        /// What handlers pin, if they can.
-        tree: Option<DetachedTree>,
-        /// Cause there is none, where there should be one.
-        refused: Option<Errno>,
-        /// Has the host a mount of its own? We have seen to that.
+        /// Has the host a mount of its own? This run has seen to that.
         host_has_one: bool,
+        /// In a user namespace.
+        is_rootless: bool,
+        trees: Vec<DetachedTree>,
+        /// Directories that a tmpfs is mounted over, so that links can stand in the places of emulators.
+        linked: Vec<PathBuf>,
     },
-}
-
-/// The tree that handlers pin: the binaries' mount with binfmt_misc on it.
-#[derive(Debug)]
-struct DetachedTree {
-    clone: OwnedFd,
-    names: PathBuf,
-    /// The root of what it is a clone of: the mount that binfmt_misc is mounted on.
-    original: File,
-    /// What keeps the handlers then, if all goes well.
-    keeper: Keeper,
 }
 
 impl BinfmtMount {
-    /// A binfmt_misc to look at and to remove handlers from. Mounts one where none is to be seen, on `at` or on a directory
-    /// that is meant for it.
+    /// A binfmt_misc to register handlers in: on the host its own, elsewhere one in a private mount namespace. With `look_only`,
+    /// nothing is mounted on the host.
     ///
     /// # Errors
-    /// [`Step::Mount`] and [`Step::List`].
-    pub fn to_look_at(place: Namespaces, at: Option<&Path>) -> Result<Self> {
-        if Self::is_in_sight(at)? {
-            return Ok(Self { binfmt: Binfmt::at(at.unwrap_or(Path::new(USUAL_DIR))), kind: Kind::Found });
-        }
-        Self::of_our_own(at).map_err(|e| rootless(e, place))
-    }
-
-    /// Is there one in sight, without mounting?
-    ///
-    /// # Errors
-    /// [`Step::List`], where something stands in the way.
-    pub fn is_in_sight(at: Option<&Path>) -> Result<bool> {
-        Binfmt::at(at.unwrap_or(Path::new(USUAL_DIR))).is_mounted()
-    }
-
-    /// A mount in a mount namespace of our own, that ends with this process and with what it executes.
-    ///
-    /// # Errors
-    /// [`Step::Mount`], where the kernel refuses.
-    pub fn of_our_own(at: Option<&Path>) -> Result<Self> {
-        enter_private_namespace()?;
-        let at = cleared_mount_point(at)?;
-        mount_binfmt(at)?;
-        Ok(Self {
-            binfmt: Binfmt::at(at),
-            kind: Kind::Private { tree: None, refused: None, host_has_one: false },
-        })
-    }
-
-    /// A binfmt_misc to register handlers in. With `binaries`, the directory whose files are going to be registered with flag
-    /// `F`, they can be made to outlive us.
-    ///
-    /// # Errors
-    /// [`Step::Mount`], where the kernel refuses; [`Step::List`], where something stands in the way.
-    pub fn to_register_in(place: Namespaces, binaries: Option<&Path>, at: Option<&Path>) -> Result<Self> {
+    /// [`Step::Mount`], [`Step::Unshare`], [`Step::List`].
+    pub(crate) fn for_registering(place: Namespaces, at: Option<&Path>, look_only: bool) -> Result<Self> {
+        let dir = at.unwrap_or(Path::new(USUAL_DIR));
         if place.on_host {
-            return Self::on_host(at.unwrap_or(Path::new(USUAL_DIR)));
+            let is_there = place.is_own_mounted(dir)?;
+            if is_there || !look_only {
+                if !is_there {
+                    mounts::mount_binfmt(dir)?;
+                }
+                return Ok(Self { binfmt: Binfmt::at(dir), kind: Kind::Host { mounted: !is_there } });
+            }
         }
         // Where that is refused, there are other ways to keep the handlers.
-        let host_has_one = place.host_in_reach && sys::in_child(mount_on_host).is_ok();
-        Self::private(binaries, host_has_one, at).map_err(|e| rootless(e, place))
-    }
-
-    fn private(binaries: Option<&Path>, host_has_one: bool, at: Option<&Path>) -> Result<Self> {
-        enter_private_namespace()?;
-        let at = cleared_mount_point(at)?;
-        let root = binaries.map(|dir| mount_binaries(dir, at)).transpose()?;
-        mount_binfmt(at)?;
-        // Where the kernel has no open_tree, handlers may survive all the same: whether they do is seen at the end.
-        let cloned = root.zip(binaries).map(|((original, keeper), dir)| {
-            let clone = sys::clone_tree(&original)?;
-            // Relative to the directory itself, where we may be, nothing that is mounted there is seen.
-            let names = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
-            Ok(DetachedTree { clone, names, original, keeper })
-        });
-        let (tree, refused) =
-            cloned.transpose().map_or_else(|errno| (None, Some(errno)), |tree| (tree, None));
-        if let Some(tree) = &tree {
-            // Handlers shall be called by the binaries' usual path, but be opened through the clone: in this namespace, links
-            // stand in that directory's place.
-            mount_tmpfs(&tree.names)?;
-        }
-        Ok(Self { binfmt: Binfmt::at(at), kind: Kind::Private { tree, refused, host_has_one } })
-    }
-
-    fn on_host(at: &Path) -> Result<Self> {
-        let binfmt = Binfmt::at(at);
-        let mounted = !binfmt.is_mounted()?;
-        if mounted {
-            mount_binfmt(at)?;
-        }
-        Ok(Self { binfmt, kind: Kind::Host { mounted } })
-    }
-
-    /// Takes a mount on the host back, where nothing was registered after all. Private ones end with us anyway.
-    pub fn abandon(self) {
-        if let Kind::Host { mounted: true } = self.kind {
-            // Where that fails, an empty binfmt_misc stays mounted where it belongs.
-            let _ = umount2(self.binfmt.dir(), MntFlags::empty());
-        }
+        let mount_there = || if look_only { Ok(()) } else { sys::in_child(mount_on_host) };
+        let host_has_one = place.on_host || place.host_in_reach && mount_there().is_ok();
+        let binfmt = place.binfmt_of_our_own(at)?;
+        let (trees, linked) = (Vec::new(), Vec::new());
+        let is_rootless = place.in_user_namespace;
+        Ok(Self { binfmt, kind: Kind::Private { host_has_one, is_rootless, trees, linked } })
     }
 
     /// The directory to work on.
-    #[must_use]
-    pub const fn binfmt(&self) -> &Binfmt {
+    pub(crate) const fn binfmt(&self) -> &Binfmt {
         &self.binfmt
     }
 
     /// Is it in the host's own mount namespace? Then what names a path means the host's.
-    #[must_use]
-    pub const fn is_on_host(&self) -> bool {
+    pub(crate) const fn is_on_host(&self) -> bool {
         matches!(self.kind, Kind::Host { .. })
     }
 
-    /// Cause handlers can't be made to outlive us here, if the kernel has refused that.
-    #[must_use]
-    pub const fn unanchored(&self) -> Option<Errno> {
-        match self.kind {
-            Kind::Private { refused, .. } => refused,
-            _ => None,
-        }
+    /// Does the host hold it, as far as that can be seen from here?
+    pub(crate) const fn is_held_by_host(&self) -> bool {
+        matches!(self.kind, Kind::Host { .. } | Kind::Private { host_has_one: true, .. })
     }
 
-    /// Where the binaries are to be opened: `dir` itself, or the clone of it.
-    #[must_use]
-    pub fn opened(&self, dir: &Path) -> PathBuf {
-        match &self.kind {
-            Kind::Private { tree: Some(tree), .. } => own_path(&tree.clone),
-            _ => dir.to_owned(),
-        }
-    }
-
-    /// Registers a handler whose interpreter is the file `name` in the directory of the binaries.
+    /// Where to open the emulator `name` that is really at `file`, so that its handler holds a detached tree, and which one. A
+    /// directory is cloned when the first of its emulators is asked for. An emulator that can't be reached there, as it is a mount
+    /// by itself (`-v FILE:/qus/bin/FILE`), is copied into memory, which it takes for as long as its handler is there.
     ///
     /// # Errors
-    /// Those of [`Binfmt::register`].
-    pub fn register(&self, rule: &Rule, name: &str) -> Result<()> {
-        if let Kind::Private { tree: Some(tree), .. } = &self.kind {
-            let target = own_path(&tree.clone).join(name);
-            match symlink(target, tree.names.join(name)) {
-                Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
-                    return Err(Error::new(Step::Register, rule.name.as_str(), e));
-                }
-                _ => {}
-            }
-        }
-        self.binfmt.register(rule)
-    }
-
-    /// Gives up every mount and descriptor that only we hold, mounts again and tells what keeps the handlers `names` alive;
-    /// `None` where they are gone. No file of binfmt_misc may be open here (a lock, for example). `is_new`: some of them were
-    /// registered through the clone just now.
-    ///
-    /// # Errors
-    /// [`Step::Keep`], where the kernel refuses one of these steps.
-    pub fn settle(&mut self, names: &[String], is_new: bool) -> Result<Option<Keeper>> {
-        let Kind::Private { tree, host_has_one, .. } = &mut self.kind else {
-            return Ok(Some(Keeper::Host));
+    /// Where the kernel refuses, the step that failed; [`Step::Copy`] for that file alone.
+    pub(crate) fn anchored(&mut self, name: &str, file: &Path) -> Result<(PathBuf, Option<usize>)> {
+        let Kind::Private { is_rootless, trees, .. } = &mut self.kind else {
+            return Ok((file.to_owned(), None));
         };
-        let failed = |what: &'static str| move |e: Errno| Error::new(Step::Keep, what, e);
-        let at = self.binfmt.dir();
-        let tree = tree.take();
-        let anchor = tree.as_ref().map(|t| t.keeper).filter(|_| is_new);
-        // With the mount below it goes the binfmt_misc on it: each umount costs a grace period of RCU.
-        let lowest = tree.as_ref().map_or_else(|| at.to_owned(), |t| own_path(&t.original));
-        umount2(&lowest, MntFlags::MNT_DETACH).map_err(failed("the handlers without our mount"))?;
-        drop(tree);
-        mount_binfmt(at)?;
-        // All of them go, or none; one that is missing was removed by somebody else.
-        let left = self.binfmt.names()?;
-        let are_there = names.is_empty() || left.iter().any(|name| names.iter().any(|n| name == n.as_str()));
-        let keeper = if *host_has_one { Keeper::Host } else { anchor.unwrap_or(Keeper::Other) };
-        Ok(are_there.then_some(keeper))
+        let mut tree_of = |dir: Option<&Path>| -> Result<Option<usize>> {
+            let found = trees.iter().position(|t| t.dir.as_deref() == dir);
+            if found.is_some() {
+                return Ok(found);
+            }
+            let tree = DetachedTree::of(dir, self.binfmt.dir(), *is_rootless, true)?;
+            Ok(tree.map(|tree| {
+                trees.push(tree);
+                trees.len() - 1
+            }))
+        };
+        if let (Some(dir), Some(base)) = (file.parent(), file.file_name())
+            && mount_of(file) == mount_of(dir)
+            && let Some(at) = tree_of(Some(dir))?
+        {
+            return Ok((trees[at].path().join(base), Some(at)));
+        }
+        let Some(at) = tree_of(None)? else { return Ok((file.to_owned(), None)) };
+        let copy = trees[at].path().join(name);
+        if !copy.exists() {
+            mounts::copy(file, &copy)?;
+        }
+        Ok((copy, Some(at)))
     }
 
-    /// Removes handlers that were registered here, wherever a failure of [`BinfmtMount::settle`] has left us.
+    /// Has the path `interpreter` lead to this open file, for this process only: handlers are called by the emulators' usual
+    /// paths, but hold the file that was checked. On the host, the path is the file's own.
     ///
     /// # Errors
-    /// [`Step::Mount`], [`Step::Remove`].
-    pub fn take_back(&self, name: &str) -> Result<()> {
-        if !self.binfmt.is_mounted()? {
-            mount_binfmt(self.binfmt.dir())?;
+    /// [`Step::Mount`], [`Step::Write`].
+    pub(crate) fn link(&mut self, interpreter: &Path, file: &File) -> Result<()> {
+        let Kind::Private { linked, .. } = &mut self.kind else { return Ok(()) };
+        let Some(dir) = interpreter.parent() else { return Ok(()) };
+        if !linked.iter().any(|d| d == dir) {
+            mounts::mount_tmpfs(dir)?;
+            linked.push(dir.to_owned());
         }
-        self.binfmt.remove(name).map(drop)
+        let link = || symlink(own_path(file), interpreter);
+        let linked = match link() {
+            // Another file's.
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+                std::fs::remove_file(interpreter).and_then(|()| link())
+            }
+            linked => linked,
+        };
+        linked.map_err(|e| Error::new(Step::Write, interpreter.display().to_string(), e))
+    }
+
+    /// Lets go of the trees; which of them are still there, held by the handlers alone? No file that was opened through one may be
+    /// open any more.
+    pub(crate) fn release_trees(&mut self) -> Vec<bool> {
+        match &mut self.kind {
+            Kind::Private { trees, .. } => trees.drain(..).map(DetachedTree::outlives_us).collect(),
+            Kind::Host { .. } => Vec::new(),
+        }
+    }
+
+    /// Does this kernel keep a tree that only an open file on it holds? Tried with one that nothing else depends on.
+    ///
+    /// # Errors
+    /// The step that failed.
+    pub(crate) fn kernel_keeps_trees(&self) -> Result<bool> {
+        let Some(tree) = DetachedTree::of(None, self.binfmt.dir(), false, false)? else { return Ok(false) };
+        let held = File::create(tree.path().join("held"))
+            .map_err(|e| Error::new(Step::Write, "a file in memory", e))?;
+        let is_kept = tree.outlives_us();
+        drop(held);
+        let at = self.binfmt.dir();
+        umount2(at, MntFlags::MNT_DETACH)
+            .map_err(|e| Error::new(Step::Unmount, at.display().to_string(), e))?;
+        Ok(is_kept)
+    }
+
+    /// Gives up every mount of this process that holds binfmt_misc, and looks what keeps it, and the handler `name`, now; `None`: nothing.
+    /// No file of it may be open.
+    ///
+    /// # Errors
+    /// [`Step::Unmount`], [`Step::Watch`], [`Step::Mount`].
+    pub(crate) fn watch_without_us(&self, name: Option<&str>) -> Result<Option<Keeper>> {
+        let at = self.binfmt.dir();
+        let watch = Watch::on(at, AddWatchFlags::IN_DELETE_SELF)?;
+        umount2(at, MntFlags::MNT_DETACH)
+            .map_err(|e| Error::new(Step::Unmount, at.display().to_string(), e))?;
+        while umount2(at, MntFlags::MNT_DETACH).is_ok() {}
+        let start = Instant::now();
+        while !watch.is_told() {
+            if start.elapsed() > WATCHED_FOR {
+                return Ok(Some(Keeper::Unseen));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let Some(name) = name else { return Ok(None) };
+        mounts::mount_binfmt(at)?;
+        Ok(self.binfmt.entry(name)?.is_some().then_some(Keeper::Kernel))
+    }
+
+    /// Tells of handlers that are removed from now on.
+    ///
+    /// # Errors
+    /// [`Step::Watch`].
+    pub(crate) fn watch_removals(&self) -> Result<Watch> {
+        Watch::on(self.binfmt.dir(), AddWatchFlags::IN_DELETE)
+    }
+
+    /// Unmounts what this run has mounted on the host, if nobody has registered anything in it. Private mounts end with the process.
+    pub(crate) fn unmount_if_empty(&self) {
+        if matches!(self.kind, Kind::Host { mounted: true })
+            && self.binfmt.names().is_ok_and(|n| n.is_empty())
+        {
+            // Where that fails, an empty binfmt_misc stays mounted where it belongs.
+            let _ = umount2(self.binfmt.dir(), MntFlags::empty());
+        }
     }
 }
 
-/// The path by which we, and only we, reach what a descriptor of ours stands for.
-fn own_path(fd: &impl AsRawFd) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
+/// A clone of a mount with binfmt_misc on it, in no mount namespace.
+#[derive(Debug)]
+struct DetachedTree {
+    /// What it is a mount of; `None`: memory.
+    dir: Option<PathBuf>,
+    clone: OwnedFd,
+    sentinel: Watch,
 }
 
-/// Leaves the mount namespace that we share with others: what is mounted from now on ends with us.
-fn enter_private_namespace() -> Result<()> {
-    let failed = |e| Error::new(Step::Mount, "in a mount namespace of our own", e);
-    unshare(CloneFlags::CLONE_NEWNS).map_err(failed)?;
-    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-    mount(None::<&str>, "/", None::<&str>, private, None::<&str>).map_err(|errno| match errno {
-        Errno::EINVAL => failed(errno).hint(
-            "the root directory here is no mount point (a plain chroot): bind-mount it onto itself first",
-        ),
-        _ => failed(errno),
-    })
+impl DetachedTree {
+    /// Clones a mount of this directory; `None` where the directory can't be mounted so that its deletion does no harm. What it
+    /// is a clone of stays mounted at `at`. With `own`, it is a file system of this user namespace's; with `binfmt`, it has one.
+    fn of(dir: Option<&Path>, at: &Path, own: bool, binfmt: bool) -> Result<Option<Self>> {
+        match dir {
+            Some(dir) if !mounts::mount_lasting(dir, at, own)? => return Ok(None),
+            Some(_) => {}
+            None => mounts::mount_tmpfs(at)?,
+        }
+        let failed = |e| Error::new(Step::Open, at.display().to_string(), e);
+        let root =
+            open(at, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).map_err(failed)?;
+        let build = || {
+            if binfmt {
+                mounts::mount_binfmt(at)?;
+            }
+            mounts::mount_tmpfs(at)?;
+            let sentinel = Watch::on(at, AddWatchFlags::IN_DELETE_SELF)?;
+            let clone = sys::clone_tree(&root)
+                .map_err(|e| Error::new(Step::Keep, format!("a clone of {} (open_tree)", at.display()), e))?;
+            // Now only the clone has it.
+            umount2(at, MntFlags::empty())
+                .map_err(|e| Error::new(Step::Unmount, at.display().to_string(), e))?;
+            Ok(Some(Self { dir: dir.map(Path::to_owned), clone, sentinel }))
+        };
+        build().inspect_err(|_| {
+            // What was there before is seen again; where that fails, the next step says so.
+            let _ = umount2(&own_path(&root), MntFlags::MNT_DETACH);
+        })
+    }
+
+    /// The path through it, for this process only. Nothing that is mounted on its root is seen there.
+    fn path(&self) -> PathBuf {
+        own_path(&self.clone)
+    }
+
+    /// Lets go of it. Is it still there, held by what was opened through it?
+    fn outlives_us(self) -> bool {
+        drop(self.clone);
+        !self.sentinel.is_told()
+    }
+}
+
+/// Tells when a file system is gone, or what else was asked for, and doesn't hold it meanwhile.
+#[derive(Debug)]
+pub(crate) struct Watch(Inotify);
+
+impl Watch {
+    /// Some event must be asked for; that of an unmount always comes.
+    fn on(dir: &Path, events: AddWatchFlags) -> Result<Self> {
+        let failed = |e| Error::new(Step::Watch, dir.display().to_string(), e);
+        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).map_err(failed)?;
+        inotify.add_watch(dir, events).map_err(failed)?;
+        Ok(Self(inotify))
+    }
+
+    pub(crate) fn is_told(&self) -> bool {
+        self.0.read_events().is_ok_and(|events| !events.is_empty())
+    }
+}
+
+/// The mount that a path leads to.
+fn mount_of(path: &Path) -> Option<u64> {
+    mount_id(&open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).ok()?)
+}
+
+/// Is binfmt_misc mounted on the host, whose first process is in sight?
+pub(crate) fn is_mounted_on_host() -> bool {
+    let look = || {
+        enter_host()?;
+        Binfmt::at(USUAL_DIR).is_mounted().is_ok_and(|is| is).then_some(()).ok_or(Errno::ENOENT)
+    };
+    sys::in_child(look).is_ok()
 }
 
 /// Sees to it that binfmt_misc is mounted on the host, from a process that may end with that mount namespace.
 fn mount_on_host() -> std::result::Result<(), Errno> {
-    let host = open("/proc/1/ns/mnt", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
-    setns(host, CloneFlags::CLONE_NEWNS)?;
+    enter_host()?;
     match Binfmt::at(USUAL_DIR).is_mounted() {
         Ok(true) => Ok(()),
-        _ => mount_binfmt(USUAL_DIR)
+        _ => mounts::mount_binfmt(Path::new(USUAL_DIR))
             .map_err(|e| if let Cause::Errno(errno) = e.why { errno } else { Errno::EIO }),
     }
 }
 
-/// The kernel's answer to a mount is EPERM in every user namespace before Linux 6.7: another hint helps there.
-fn rootless(error: Error, place: Namespaces) -> Error {
-    match (&error.why, error.step) {
-        (Cause::Errno(Errno::EPERM), Step::Mount) if place.in_user_namespace => error.hint(
-            "this is a user namespace (rootless): it takes Linux 6.7 and its root; else register on the host",
-        ),
-        _ => error,
-    }
-}
-
-/// A mount point with nothing on it: what an earlier command of this run has mounted there, or what we have inherited a copy of,
-/// would be taken for somebody else's mount later, or refuse the same file system above it.
-fn cleared_mount_point(at: Option<&Path>) -> Result<&Path> {
-    let at = at.map_or_else(|| mount_point().map(Path::new), Ok)?;
-    // Whatever is mounted there first would be blamed.
-    let metadata = std::fs::metadata(at).map_err(Cause::from);
-    let is_dir = metadata.and_then(|m| m.is_dir().then_some(()).ok_or(Errno::ENOTDIR.into()));
-    is_dir.map_err(|why| Error::new(Step::Mount, format!("on {}", at.display()), why))?;
-    while umount2(at, MntFlags::MNT_DETACH).is_ok() {}
-    Ok(at)
-}
-
-/// A directory that something may be mounted on for a moment.
-///
-/// # Errors
-/// [`Step::Mount`], where there is none: this kernel has no binfmt_misc.
-pub fn mount_point() -> Result<&'static str> {
-    let is_dir = |p: &&str| Path::new(p).is_dir();
-    MOUNT_POINTS.into_iter().find(is_dir).ok_or_else(|| {
-        // The kernel makes this directory together with the module.
-        Error::new(Step::Mount, format!("on {USUAL_DIR}"), Errno::ENODEV)
-    })
-}
-
-fn mount_binfmt(at: impl AsRef<Path>) -> Result<()> {
-    let at = at.as_ref();
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount(Some("binfmt_misc"), at, Some("binfmt_misc"), flags, None::<&str>)
-        .map_err(|e| Error::new(Step::Mount, format!("on {}", at.display()), e))
-}
-
-fn mount_tmpfs(at: &Path) -> Result<()> {
-    mount(Some("qus"), at, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=755,size=1m"))
-        .map_err(|e| Error::new(Step::Keep, format!("the handlers by a tmpfs on {}", at.display()), e))
-}
-
-/// Mounts the directory of the binaries on `at`; the root of that mount, and how well it can keep handlers.
-///
-/// A directory that somebody deletes loses what is mounted on it, and an engine with plain directories (`vfs`) deletes the
-/// container's. So there an overlay goes in between, whose root nobody can delete. An overlay's own directories (the
-/// container's root in most engines) are deleted below it, which doesn't touch them.
-///
-/// A file that was mounted into the directory by itself (`-v FILE:/qus/bin/FILE`) is on a mount that nothing can be mounted in,
-/// and doesn't pin the one below it. So it is copied into that overlay: its size in memory, for as long as its handler.
-fn mount_binaries(dir: &Path, at: &Path) -> Result<(File, Keeper)> {
-    let failed =
-        |e: Errno| Error::new(Step::Keep, format!("the handlers by a mount of {}", dir.display()), e);
-    let bind = |flags| mount(Some(dir), at, None::<&str>, MsFlags::MS_BIND | flags, None::<&str>);
-    let alone = files_mounted_in(dir);
-    let is_overlay = statfs(dir).map_err(failed)?.filesystem_type() == OVERLAYFS;
-    let keeper = if !alone.is_empty() && mount_overlay(dir, at, &alone).is_ok() {
-        Keeper::AnchorOnCopy
-    } else if !alone.is_empty() {
-        // They come along only so, and whether their handlers last depends on the host.
-        bind(MsFlags::MS_REC).map_err(failed)?;
-        Keeper::Other
-    } else if !is_overlay && mount_overlay(dir, at, &[]).is_ok() {
-        Keeper::Anchor
-    } else {
-        bind(MsFlags::empty()).map_err(failed)?;
-        if is_overlay { Keeper::Anchor } else { Keeper::AnchorOnDirectory }
-    };
-    let root = open(at, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
-    root.map(|root| (File::from(root), keeper)).map_err(failed)
-}
-
-/// The files that are mounted in this directory one by one.
-fn files_mounted_in(dir: &Path) -> Vec<PathBuf> {
-    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let dir = std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
-    // The fifth field is the mount point (proc_pid_mountinfo(5)).
-    let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
-    points.filter(|point| point.parent() == Some(&dir) && point.is_file()).collect()
-}
-
-/// A read-only overlay of the directory, with copies of these files above it. It needs two layers: the other one is a tmpfs,
-/// mounted where the overlay goes then.
-fn mount_overlay(dir: &Path, at: &Path, files: &[PathBuf]) -> std::io::Result<()> {
-    // Named by its descriptor: commas, colons and backslashes in a path would mean something in the options.
-    let lower = open(dir, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
-    if at.display().to_string().contains([',', ':', '\\']) {
-        return Err(Errno::EINVAL.into());
-    }
-    // In KiB, with a page for the directory and one for the end of each file.
-    let mut size = 4;
-    for file in files {
-        size += file.metadata()?.len() / 1024 + 4;
-    }
-    let size = format!("mode=755,size={size}k");
-    mount(Some("qus"), at, Some("tmpfs"), MsFlags::MS_NODEV, Some(size.as_str()))?;
-    let layers = format!("lowerdir={}:{}", at.display(), own_path(&lower).display());
-    let copied = files.iter().try_for_each(|file| {
-        let name = file.file_name().unwrap_or_default();
-        copy(&mut File::open(file)?, &at.join(name))
-    });
-    let mounted = copied.and_then(|()| {
-        let flags = MsFlags::MS_NODEV | MsFlags::MS_RDONLY;
-        Ok(mount(Some("qus"), at, Some("overlay"), flags, Some(layers.as_str()))?)
-    });
-    if mounted.is_err() {
-        // What the caller sees is why the overlay was refused; the tmpfs below does no harm if it stays.
-        let _ = umount2(at, MntFlags::MNT_DETACH);
-    }
-    mounted
-}
-
-/// Copies an emulator. (The standard library's copy knows more ways than we need, in ten kilobytes.)
-fn copy(from: &mut File, to: &Path) -> std::io::Result<()> {
-    let mut to = File::options().write(true).create_new(true).mode(0o755).open(to)?;
-    let mut buffer = [0; 1 << 14];
-    loop {
-        match from.read(&mut buffer)? {
-            0 => return Ok(()),
-            n => to.write_all(&buffer[..n])?,
-        }
-    }
+fn enter_host() -> std::result::Result<(), Errno> {
+    let host = open("/proc/1/ns/mnt", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    setns(host, CloneFlags::CLONE_NEWNS)
 }

@@ -4,8 +4,6 @@
 //! and every name that people call it by. Nothing else in the program knows an architecture. Two targets have two rows,
 //! because two machine numbers are in use: microblaze in both byte orders (QEMU registers only the unofficial 0xbaab).
 
-use std::sync::LazyLock;
-
 use crate::elf::Class::{self, Elf32, Elf64};
 use crate::elf::Data::{self, Lsb, Msb};
 use crate::elf::{Flags, Machine, Pattern};
@@ -21,10 +19,10 @@ pub struct Arch {
     pub emulator: &'static str,
     /// What it is called by QEMU's script when it looks for the host's own family.
     pub family: &'static str,
-    /// OCI platforms whose programs these are; the first is the one that we print.
+    /// OCI platforms whose programs these are; the first is the one that is printed.
     pub platforms: &'static [&'static str],
-    /// Other names: Debian's, Docker's, uname's.
-    pub aliases: &'static [&'static str],
+    /// Other names, separated by blanks: of distributions, compilers, kernels, containers.
+    pub aliases: &'static str,
     /// `e_ident[EI_CLASS]`, `e_ident[EI_DATA]`, `e_machine`.
     pub machine: (Class, Data, u16),
     /// The magic and mask of its programs.
@@ -41,7 +39,7 @@ const fn arch(name: &'static str, class: Class, data: Data, machine: u16) -> Arc
         emulator: name,
         family: name,
         platforms: &[],
-        aliases: &[],
+        aliases: "",
         machine: (class, data, machine),
         pattern: Pattern::of(class, data, machine, None),
     }
@@ -58,7 +56,7 @@ impl Arch {
         self
     }
 
-    const fn aka(mut self, aliases: &'static [&'static str]) -> Self {
+    const fn aka(mut self, aliases: &'static str) -> Self {
         self.aliases = aliases;
         self
     }
@@ -85,7 +83,7 @@ impl Arch {
 
     /// The name of its handler.
     #[must_use]
-    pub fn entry(&self) -> String {
+    pub fn handler_name(&self) -> String {
         format!("{PREFIX}{}", self.name)
     }
 
@@ -95,16 +93,15 @@ impl Arch {
         (self.machine.0 as u8, self.machine.1 as u8, self.machine.2)
     }
 
-    /// Is `name` one of the names of this row's target?
-    fn is_called(&self, name: &str) -> bool {
-        let spelled = |n: &&str| n.eq_ignore_ascii_case(name);
-        let of_platform = |p: &&str| {
-            let short = p.split_once('/').map_or(*p, |(_, rest)| rest);
-            p.eq_ignore_ascii_case(name) || short.eq_ignore_ascii_case(name)
-        };
-        spelled(&self.target) || self.aliases.iter().any(spelled) || self.platforms.iter().any(of_platform)
+    /// Every name of this row's target; platforms without their `linux/`.
+    fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let platforms = self.platforms.iter().filter_map(|p| p.strip_prefix(LINUX));
+        std::iter::once(self.target).chain(self.aliases.split_ascii_whitespace()).chain(platforms)
     }
 }
+
+/// What every OCI platform of the table begins with, and what may precede any name.
+const LINUX: &str = "linux/";
 
 /// What every handler's name begins with; entries of other names are never ours.
 pub const PREFIX: &str = "qemu-";
@@ -113,41 +110,46 @@ pub const PREFIX: &str = "qemu-";
 #[rustfmt::skip]
 pub static ARCHES: &[Arch] = &[
     //   name             class  data  e_machine
-    arch("aarch64",       Elf64, Lsb,    183).family("arm").oci(&["linux/arm64", "linux/arm64/v8"]).aka(&["arm64v8", "armv8"]),
-    arch("aarch64_be",    Elf64, Msb,    183).family("armeb").oci(&["linux/arm64be"]),
-    arch("alpha",         Elf64, Lsb, 0x9026),
+    arch("aarch64",       Elf64, Lsb,    183).family("arm").oci(&["linux/arm64", "linux/arm64/v8"])
+                                             .aka("arm64v8 armv8 armv8a armv8-a armv9 armv9a arm64/v9"),
+    arch("aarch64_be",    Elf64, Msb,    183).family("armeb").oci(&["linux/arm64be"]).aka("arm64_be"),
+    arch("alpha",         Elf64, Lsb, 0x9026).aka("alphaev56 alphaev6 alphaev67"),
     arch("arm",           Elf32, Lsb,     40).oci(&["linux/arm", "linux/arm/v7", "linux/arm/v6", "linux/arm/v5"])
-                                             .aka(&["armhf", "armel", "arm32v7", "arm32v6", "arm32v5", "armv7", "armv6", "armv5", "armv7l", "armv6l", "armv5tel", "armv8l"]),
-    arch("armeb",         Elf32, Msb,     40).oci(&["linux/armbe"]).aka(&["armv7b"]),
+                                             .aka("arm/v8 aarch32 arm32 arm32v5 arm32v6 arm32v7 armel armhf armhfp \
+                                                   armv4t armv4tl armv5 armv5l armv5te armv5tel armv5tejl armv5tl \
+                                                   armv6 armv6hl armv6j armv6k armv6kz armv6l armv7 armv7a armv7-a \
+                                                   armv7hl armv7hnl armv7l armv7r armv8l armv8hl armv8hnl thumbv7neon"),
+    arch("armeb",         Elf32, Msb,     40).oci(&["linux/armbe"]).aka("armv4b armv5b armv5teb armv6b armv7b armv8b"),
     arch("hexagon",       Elf32, Lsb,    164),
-    arch("hppa",          Elf32, Msb,     15).aka(&["parisc"]),
-    arch("i386",          Elf32, Lsb,      3).oci(&["linux/386"]).aka(&["i586", "i686", "x86"]),
+    arch("hppa",          Elf32, Msb,     15).aka("parisc parisc64 hppa1.1 hppa2.0"),
+    arch("i386",          Elf32, Lsb,      3).oci(&["linux/386"]).aka("i586 i686 i786 ia32 x86 x86_32 x86-32"),
     arch("i486",          Elf32, Lsb,      6).family("i386").run_by("i386"),
-    arch("loongarch64",   Elf64, Lsb,    258).family("loongarch").oci(&["linux/loong64"]),
+    arch("loongarch64",   Elf64, Lsb,    258).family("loongarch").oci(&["linux/loong64"]).aka("loong loongarch"),
     arch("m68k",          Elf32, Msb,      4),
     arch("microblaze",    Elf32, Msb,    189),
     arch("microblaze-baab", Elf32, Msb, 0xbaab).also("microblaze"),
     arch("microblazeel",  Elf32, Lsb,    189),
     arch("microblazeel-baab", Elf32, Lsb, 0xbaab).also("microblazeel"),
-    arch("mips",          Elf32, Msb,      8).mips_abi2(false).oci(&["linux/mips"]),
-    arch("mips64",        Elf64, Msb,      8).family("mips").oci(&["linux/mips64"]),
-    arch("mips64el",      Elf64, Lsb,      8).family("mips").oci(&["linux/mips64le"]),
-    arch("mipsel",        Elf32, Lsb,      8).mips_abi2(false).family("mips").oci(&["linux/mipsle"]),
-    arch("mipsn32",       Elf32, Msb,      8).mips_abi2(true).family("mips"),
-    arch("mipsn32el",     Elf32, Lsb,      8).mips_abi2(true).family("mips"),
-    arch("or1k",          Elf32, Msb,     92).aka(&["openrisc"]),
-    arch("ppc",           Elf32, Msb,     20).aka(&["powerpc"]),
-    arch("ppc64",         Elf64, Msb,     21).family("ppc").oci(&["linux/ppc64"]).aka(&["powerpc64"]),
-    arch("ppc64le",       Elf64, Lsb,     21).family("ppcle").oci(&["linux/ppc64le"]).aka(&["ppc64el", "powerpc64le"]),
-    arch("riscv32",       Elf32, Lsb,    243).family("riscv"),
-    arch("riscv64",       Elf64, Lsb,    243).family("riscv").oci(&["linux/riscv64"]),
-    arch("s390x",         Elf64, Msb,     22).oci(&["linux/s390x"]),
-    arch("sh4",           Elf32, Lsb,     42),
-    arch("sh4eb",         Elf32, Msb,     42),
-    arch("sparc",         Elf32, Msb,      2),
-    arch("sparc32plus",   Elf32, Msb,     18).family("sparc"),
+    arch("mips",          Elf32, Msb,      8).mips_abi2(false).oci(&["linux/mips"]).aka("mips32 mipsbe mipseb mipsr6 mipsisa32r6"),
+    arch("mips64",        Elf64, Msb,      8).family("mips").oci(&["linux/mips64"]).aka("mips64eb mips64r6 mipsisa64r6"),
+    arch("mips64el",      Elf64, Lsb,      8).family("mips").oci(&["linux/mips64le"]).aka("mips64r6el mipsisa64r6el"),
+    arch("mipsel",        Elf32, Lsb,      8).mips_abi2(false).family("mips").oci(&["linux/mipsle"]).aka("mips32el mipsr6el mipsisa32r6el"),
+    arch("mipsn32",       Elf32, Msb,      8).mips_abi2(true).family("mips").aka("mips64p32 mipsn32r6"),
+    arch("mipsn32el",     Elf32, Lsb,      8).mips_abi2(true).family("mips").aka("mips64p32le mipsn32r6el"),
+    arch("or1k",          Elf32, Msb,     92).aka("openrisc"),
+    arch("ppc",           Elf32, Msb,     20).aka("ppc32 powerpc"),
+    arch("ppc64",         Elf64, Msb,     21).family("ppc").oci(&["linux/ppc64"]).aka("powerpc64 ppc64p7"),
+    arch("ppc64le",       Elf64, Lsb,     21).family("ppcle").oci(&["linux/ppc64le"]).aka("ppc64el powerpc64el powerpc64le"),
+    arch("riscv32",       Elf32, Lsb,    243).family("riscv").aka("rv32 rv32gc riscv32gc"),
+    arch("riscv64",       Elf64, Lsb,    243).family("riscv").oci(&["linux/riscv64"]).aka("rv64 rv64gc riscv64gc"),
+    arch("s390x",         Elf64, Msb,     22).oci(&["linux/s390x"]).aka("systemz"),
+    arch("sh4",           Elf32, Lsb,     42).aka("sh4a sh4le"),
+    arch("sh4eb",         Elf32, Msb,     42).aka("sh4aeb"),
+    arch("sparc",         Elf32, Msb,      2).aka("sparc32"),
+    arch("sparc32plus",   Elf32, Msb,     18).family("sparc").aka("sparcv8plus"),
     arch("sparc64",       Elf64, Msb,     43).family("sparc").oci(&["linux/sparc64"]),
-    arch("x86_64",        Elf64, Lsb,     62).family("i386").oci(&["linux/amd64", "linux/amd64/v1", "linux/amd64/v2", "linux/amd64/v3"]).aka(&["x86-64"]),
+    arch("x86_64",        Elf64, Lsb,     62).family("i386").oci(&["linux/amd64", "linux/amd64/v1", "linux/amd64/v2", "linux/amd64/v3", "linux/amd64/v4"])
+                                             .aka("x64 x86-64 x86_64_v2 x86_64_v3 x86_64_v4 x86-64-v2 x86-64-v3 x86-64-v4 amd64v2 amd64v3 ia32e"),
     arch("xtensa",        Elf32, Lsb,     94),
     arch("xtensaeb",      Elf32, Msb,     94),
 ];
@@ -184,30 +186,23 @@ const fn before(a: &str, b: &str) -> bool {
 
 /// Every row of the target that `name` stands for; none where nobody calls a target that.
 ///
-/// Names are those of QEMU (`aarch64`), OCI (`linux/arm64`, `arm64`, `arm/v7`, `386`), Debian (`armhf`, `ppc64el`), Docker's
-/// official images (`arm64v8`) and uname (`armv7l`), in any case; a handler's own name (`qemu-arm`) is understood too.
+/// Names are those of QEMU (`aarch64`), OCI (`linux/arm64`, `arm/v7`, `386`), Debian (`armhf`, `ppc64el`), RPM (`armv7hl`),
+/// Docker's official images (`arm64v8`), compilers (`riscv64gc`) and uname (`armv7l`), in any case, and `linux/` may precede
+/// each. A handler's name (`qemu-arm`) and an emulator's (`qemu-arm-static`) are understood, too.
 pub fn named(name: &str) -> impl Iterator<Item = &'static Arch> + use<> {
-    let name = name.strip_prefix(PREFIX).unwrap_or(name);
-    let target = ARCHES.iter().find(|a| a.is_called(name) || a.name == name).map(|a| a.target);
+    let name = bare(name);
+    let target = ARCHES.iter().find(|a| a.name == name || a.names().any(|n| n == name)).map(|a| a.target);
     ARCHES.iter().filter(move |a| Some(a.target) == target)
 }
 
-/// The row that this very program is one of.
-#[must_use]
-pub fn own() -> &'static Arch {
-    static OWN: LazyLock<&Arch> = LazyLock::new(find_own);
-    *OWN
-}
-
-fn find_own() -> &'static Arch {
-    let name = match std::env::consts::ARCH {
-        "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
-        "aarch64" if cfg!(target_endian = "big") => "aarch64_be",
-        "arm" if cfg!(target_endian = "big") => "armeb",
-        name => name,
-    };
-    // Rust targets that the table doesn't know don't exist; the first row keeps this total.
-    named(name).next().unwrap_or(&ARCHES[0])
+/// The name without what may stand around it.
+fn bare(name: &str) -> String {
+    let name = name.to_ascii_lowercase();
+    match name.strip_prefix(PREFIX) {
+        Some(emulator) => emulator.strip_suffix("-static").unwrap_or(emulator),
+        None => name.strip_prefix(LINUX).unwrap_or(&name),
+    }
+    .to_owned()
 }
 
 /// Every target's name, once each, sorted.
@@ -215,22 +210,31 @@ pub fn targets() -> impl Iterator<Item = &'static str> {
     ARCHES.iter().filter(|a| a.name == a.target).map(|a| a.name)
 }
 
-/// The names most like a mistyped one, best first, at most three of them.
+/// The names of targets most like a mistyped one.
 #[must_use]
 pub fn nearest(name: &str) -> Vec<&'static str> {
-    let lower = name.to_ascii_lowercase();
-    let mut near: Vec<(usize, &'static str)> = ARCHES
-        .iter()
-        .flat_map(|a| {
-            let short = a.platforms.iter().filter_map(|p| p.split_once('/')).map(|(_, rest)| rest);
-            std::iter::once(a.target).chain(a.aliases.iter().chain(a.platforms).copied()).chain(short)
-        })
-        .map(|candidate| (distance(&lower, candidate), candidate))
-        .filter(|(d, candidate)| *d <= 1 + candidate.len().min(lower.len()) / 3)
-        .collect();
-    near.sort_unstable();
-    near.dedup();
-    near.into_iter().take(3).map(|(_, candidate)| candidate).collect()
+    near(&bare(name), ARCHES.iter().flat_map(Arch::names))
+}
+
+/// The candidates most like a mistyped word, at most three: those that take the fewest edits, if these are few enough for
+/// words of that length.
+#[must_use]
+pub fn near<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let (mut near, mut fewest) = (Vec::new(), usize::MAX);
+    for candidate in candidates {
+        let most = fewest.min((1 + 2 * candidate.len().min(word.len())) / 5);
+        // Words can be very long, and need not be compared to see that they are unlike.
+        if candidate.len().abs_diff(word.len()) > most || near.contains(&candidate) {
+            continue;
+        }
+        let edits = distance(word, candidate);
+        if edits < fewest && edits <= most {
+            (near, fewest) = (vec![candidate], edits);
+        } else if edits == fewest && near.len() < 3 {
+            near.push(candidate);
+        }
+    }
+    near
 }
 
 /// Edits (insertions, deletions, substitutions, neighbours swapped) between two names: optimal string alignment.
@@ -261,6 +265,13 @@ pub fn host_family(machine: &str) -> &str {
     match machine {
         "Power Macintosh" => "ppc",
         "i86pc" | "BePC" => "i386",
+        m if m.starts_with("armv") => {
+            if m.ends_with('b') {
+                "armeb"
+            } else {
+                "arm"
+            }
+        }
         m if m.starts_with("mips") => "mips",
         m if m.starts_with("sparc") => "sparc",
         m if m.starts_with("riscv") => "riscv",
@@ -304,35 +315,69 @@ mod tests {
             ("linux/mipsle", "mipsel"),
             ("AMD64", "x86_64"),
             ("S390X", "s390x"),
+            ("linux/aarch64", "aarch64"),
+            ("linux/x86_64", "x86_64"),
+            ("linux/i386", "i386"),
+            ("linux/armhf", "arm"),
+            ("linux/amd64/v4", "x86_64"),
+            ("aarch32", "arm"),
+            ("armv7hl", "arm"),
+            ("armhfp", "arm"),
+            ("armv7a", "arm"),
+            ("x64", "x86_64"),
+            ("rv64", "riscv64"),
+            ("riscv64gc", "riscv64"),
+            ("qemu-aarch64-static", "aarch64"),
+            ("qemu-arm-static", "arm"),
+            ("QEMU-ARM", "arm"),
+            ("mips64r6el", "mips64el"),
+            ("mips64p32le", "mipsn32el"),
+            ("parisc64", "hppa"),
+            ("armv5teb", "armeb"),
         ] {
             assert_eq!(only(spelling), [name], "{spelling}");
         }
         assert_eq!(only("microblaze"), ["microblaze", "microblaze-baab"]);
         assert_eq!(only("qemu-microblazeel-baab"), ["microblazeel", "microblazeel-baab"]);
-        assert!(
-            only("arm/").is_empty()
-                && only("").is_empty()
-                && only("linux").is_empty()
-                && only("yes").is_empty()
-        );
-    }
-
-    #[test]
-    fn this_program_is_of_the_row_that_its_own_header_says() {
-        let exe = std::fs::read("/proc/self/exe").unwrap();
-        assert_eq!(
-            crate::elf::Executable::read(&exe, exe.len() as u64).unwrap().machine,
-            own().machine_bytes()
-        );
+        // s390 and mipsn32's GNU triplet are other programs; riscv and sparcv9 could be two.
+        for unknown in [
+            "",
+            "arm/",
+            "linux",
+            "linux/",
+            "linux/linux/arm",
+            "qemu-",
+            "-static",
+            "arm-static",
+            "yes",
+            "s390",
+            "riscv",
+            "sparcv9",
+            "linux/riscv64/v1",
+            "amd64/",
+            "arm64/v7",
+            "mips64-linux-gnuabin32",
+        ] {
+            assert!(only(unknown).is_empty(), "{unknown}");
+        }
     }
 
     #[test]
     fn no_name_stands_for_two_targets() {
         for a in ARCHES {
-            for name in a.aliases.iter().chain(a.platforms) {
-                let claimed: Vec<_> = ARCHES.iter().filter(|b| b.is_called(name)).map(|b| b.target).collect();
+            for name in a.names().chain([a.name]) {
+                let of = |b: &&Arch| b.name == name || b.names().any(|n| n == name);
+                let mut claimed: Vec<_> = ARCHES.iter().filter(of).map(|b| b.target).collect();
+                claimed.dedup();
                 assert_eq!(claimed, [a.target], "{name}");
+                assert!(
+                    name == name.to_ascii_lowercase() && bare(name) == name,
+                    "{name} is not found as it stands"
+                );
             }
+            assert!(a.platforms.iter().all(|p| p.starts_with(LINUX)), "{}", a.name);
+            let twice = |n: &&str| a.names().filter(|m| m == n).count() > 1;
+            assert_eq!(a.aliases.split_ascii_whitespace().find(twice), None, "it is there already");
         }
     }
 
@@ -340,8 +385,10 @@ mod tests {
     fn a_mistyped_name_gets_the_nearest_ones() {
         assert_eq!(nearest("aarch46"), ["aarch64"]);
         assert_eq!(nearest("riscv"), ["riscv32", "riscv64"]);
-        assert_eq!(nearest("linux/arm46")[0], "linux/arm64");
-        assert!(nearest("bogus-machine").is_empty());
+        assert_eq!(nearest("linux/arm46")[0], "arm64");
+        assert_eq!(nearest("qemu-aarch46"), ["aarch64"]);
+        assert!(nearest("bogus-machine").is_empty() && nearest("").is_empty());
+        assert!(nearest(&"x".repeat(1 << 20)).is_empty(), "in no time");
     }
 
     #[test]
@@ -352,6 +399,8 @@ mod tests {
             ("amd64", "i386"),
             ("aarch64", "arm"),
             ("armv7l", "arm"),
+            ("armv5tejl", "arm"),
+            ("armv5teb", "armeb"),
             ("ppc64le", "ppcle"),
             ("ppc64", "ppc"),
             ("mips64", "mips"),

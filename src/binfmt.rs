@@ -5,7 +5,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -26,9 +26,13 @@ pub struct Binfmt {
     dir: PathBuf,
 }
 
-/// Keeps other qus processes from changing handlers meanwhile, on every mount of the same binfmt_misc.
+/// Its file `register`, locked: no other qus changes handlers meanwhile, on whatever mount of the same binfmt_misc. Only root can
+/// open it, so nobody else can hold the lock. It holds the mount for as long as it is open.
 #[derive(Debug)]
-pub struct Lock(#[allow(dead_code)] File);
+pub struct Registrar {
+    dir: PathBuf,
+    register: Option<File>,
+}
 
 impl Binfmt {
     /// The one that is mounted at `dir`. Nothing is looked at yet.
@@ -110,70 +114,51 @@ impl Binfmt {
         }
     }
 
-    /// Registers a handler. The kernel takes the line in one write or not at all.
+    /// Removes a handler if it is the one that `is_meant` accepts; what was removed. It is compared and removed through one
+    /// descriptor, which stands for that very entry: one that took its name meanwhile is not touched, so that no lock is
+    /// needed.
     ///
     /// # Errors
-    /// [`Step::Register`]; ENOENT from opening `register` means that nothing is mounted here, ENOENT from writing to it that
-    /// the interpreter is not there.
-    pub fn register(&self, rule: &Rule) -> Result<()> {
-        let line = rule.line().map_err(|u| Error::new(Step::Register, rule.name.as_str(), u.to_string()))?;
-        let failed = |e: std::io::Error| {
-            let failed = |why: Cause| Error::new(Step::Register, rule.name.as_str(), why);
-            let (why, path) = (Cause::from(e), &rule.interpreter);
-            match why {
-                Cause::Errno(Errno::ENOENT) => failed(format!("there is no {path}").into()),
-                // Whether we may register was seen when `register` was opened.
-                Cause::Errno(Errno::EACCES) => failed(why).hint(format!(
-                    "the kernel can't execute {path}: chmod +x makes it executable, unless its file system is mounted noexec"
-                )),
-                _ => failed(why),
-            }
-        };
-        let mut register = self.open_register()?;
-        register.write_all(line.as_bytes()).map_err(failed)
-    }
-
-    fn open_register(&self) -> Result<File> {
-        let path = self.dir.join("register");
-        let file = OpenOptions::new().write(true).open(&path);
-        file.map_err(|e| Error::new(Step::Register, format!("with {}", path.display()), e))
-    }
-
-    /// Can handlers be registered here, by us? Only opens `register`.
-    ///
-    /// # Errors
-    /// [`Step::Register`]: EACCES or EPERM without privileges, EROFS on a read-only mount.
-    pub fn check_writable(&self) -> Result<()> {
-        self.open_register().map(drop)
-    }
-
-    /// Removes a handler. One that isn't there is removed already: `false`.
-    ///
-    /// # Errors
-    /// [`Step::Remove`]: EACCES or EPERM without privileges, EROFS on a read-only mount.
-    pub fn remove(&self, name: impl AsRef<OsStr>) -> Result<bool> {
+    /// [`Step::Remove`].
+    pub fn remove(
+        &self,
+        name: impl AsRef<OsStr>,
+        is_meant: impl FnOnce(&Entry) -> bool,
+    ) -> Result<Option<Entry>> {
         let name = name.as_ref();
-        let path = self.dir.join(name);
-        let write = OpenOptions::new().write(true).open(path).and_then(|mut f| f.write_all(b"-1"));
-        match write {
-            Ok(()) => Ok(true),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
-            Err(e) => Err(Error::new(Step::Remove, name.to_string_lossy(), e)),
+        let shown = name.to_string_lossy();
+        let mut text = Vec::new();
+        let mut open = || -> std::io::Result<File> {
+            let mut file = OpenOptions::new().read(true).write(true).open(self.dir.join(name))?;
+            file.read_to_end(&mut text)?;
+            Ok(file)
+        };
+        let mut file = match open() {
+            Ok(file) => file,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(Error::new(Step::Remove, shown, e)),
+        };
+        let entry = Entry::parse(&shown, &text);
+        if !is_meant(&entry) {
+            return Ok(None);
         }
+        file.write_all(b"-1").map_err(|e| Error::new(Step::Remove, shown, e))?;
+        Ok(Some(entry))
     }
 
-    /// Waits until no other qus is at work on this binfmt_misc. The lock is on the root directory, which all mounts share.
+    /// Waits until no other qus is at work on this binfmt_misc, and keeps others waiting.
     ///
     /// # Errors
-    /// [`Step::Lock`], after half a minute.
-    pub fn lock(&self) -> Result<Lock> {
-        let failed = |why: std::io::Error| self.error(Step::Lock, why);
+    /// [`Step::Lock`]: EACCES or EPERM without privileges, EROFS on a read-only mount; EAGAIN after half a minute.
+    pub fn lock(&self) -> Result<Registrar> {
+        let path = self.dir.join("register");
+        let failed = |why: std::io::Error| Error::new(Step::Lock, path.display().to_string(), why);
         let start = Instant::now();
-        let file = File::open(&self.dir).map_err(failed)?;
+        let register = OpenOptions::new().write(true).open(&path).map_err(failed)?;
         loop {
-            match file.try_lock() {
+            match register.try_lock() {
                 // Closing the file lets go of it.
-                Ok(()) => return Ok(Lock(file)),
+                Ok(()) => return Ok(Registrar { dir: self.dir.clone(), register: Some(register) }),
                 Err(TryLockError::Error(e)) if e.kind() == ErrorKind::Interrupted => continue,
                 Err(TryLockError::Error(e)) => return Err(failed(e)),
                 Err(TryLockError::WouldBlock) if start.elapsed() < LOCK_PATIENCE => {}
@@ -181,6 +166,53 @@ impl Binfmt {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+}
+
+impl Registrar {
+    /// Registers a handler. The kernel takes the line in one write or not at all.
+    ///
+    /// # Errors
+    /// [`Step::Register`]; ENOENT means that the interpreter is not there.
+    pub fn register(&self, rule: &Rule) -> Result<()> {
+        let line = rule.line().map_err(|u| Error::new(Step::Register, rule.name.as_str(), u.to_string()))?;
+        self.write(&rule.name, &rule.interpreter, &line)
+    }
+
+    /// Brings a handler back that was removed: byte for byte, and disabled if it was so.
+    ///
+    /// # Errors
+    /// [`Step::Register`], [`Step::Remove`] where it can't be disabled.
+    pub fn restore(&self, entry: &Entry) -> Result<()> {
+        let line =
+            entry.line().map_err(|u| Error::new(Step::Register, entry.name.as_str(), u.to_string()))?;
+        self.write(&entry.name, &entry.interpreter, &line)?;
+        if entry.enabled {
+            return Ok(());
+        }
+        let disabled = std::fs::write(self.dir.join(&entry.name), "0");
+        disabled.map_err(|e| Error::new(Step::Remove, entry.name.as_str(), e))
+    }
+
+    /// Lets others go on, and holds the mount no longer: it registers nothing any more.
+    pub fn close(&mut self) {
+        self.register = None;
+    }
+
+    fn write(&self, name: &str, interpreter: &str, line: &str) -> Result<()> {
+        let written =
+            self.register.as_ref().map_or(Err(Errno::EBADF.into()), |mut r| r.write_all(line.as_bytes()));
+        written.map_err(|e| {
+            let failed = |why: Cause| Error::new(Step::Register, name, why);
+            match Cause::from(e) {
+                Cause::Errno(Errno::ENOENT) => failed(format!("there is no {interpreter}").into()),
+                // Whether registering is allowed was seen when `register` was opened.
+                why @ Cause::Errno(Errno::EACCES) => failed(why).hint(format!(
+                    "the kernel can't execute {interpreter}: chmod +x makes it executable, unless its file system is mounted noexec"
+                )),
+                why => failed(why),
+            }
+        })
     }
 }
 
@@ -221,7 +253,6 @@ mod tests {
     fn an_empty_or_missing_directory_is_not_mounted() {
         let b = pretended("empty", &[]);
         assert!(!b.is_mounted().unwrap());
-        assert!(!b.remove("qemu-arm").unwrap());
         std::fs::remove_dir_all(b.dir()).unwrap();
         assert!(!b.is_mounted().unwrap());
         assert!(b.entries().is_err());
@@ -229,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_second_lock_waits_for_the_first() {
-        let b = pretended("lock", &[]);
+        let b = pretended("lock", &[("register", "")]);
         let first = b.lock().unwrap();
         let other = b.clone();
         let waiting = std::thread::spawn(move || other.lock().map(|_| Instant::now()));

@@ -10,6 +10,7 @@ mod install;
 mod list;
 mod platforms;
 mod remove;
+mod reset;
 mod rules;
 mod run;
 mod shell;
@@ -35,6 +36,13 @@ pub fn run(commands: &[Command]) -> (Report, Option<Holder>) {
             Command::List => list::list(),
             Command::Status { mount } => status::status(mount.as_deref()),
             Command::Install(request) => install::install(request, &mut report, &mut holder),
+            Command::Reset(request) => match reset::reset(request, &mut report) {
+                Ok([installed, removed]) => {
+                    report.outcomes.push(installed);
+                    Ok(removed)
+                }
+                Err(error) => Err(error),
+            },
             Command::Remove(request) => remove::remove(request, &mut report),
             Command::Export(request) => export::export(request, &mut report),
             Command::Deploy(request) => Ok(deploy::deploy(request, &mut report)),

@@ -37,6 +37,10 @@ pub struct Flags {
 /// The longest pattern in use: up to the end of `e_flags` in a 32-bit header.
 pub const PATTERN_MAX: usize = 40;
 
+/// `EI_ABIVERSION` and `EI_PAD` in `e_ident`: compared by no pattern, looked at by no kernel and no QEMU. In ordinary programs they
+/// are zero.
+pub const PADDING: std::ops::Range<usize> = 8..16;
+
 const ELFMAG: [u8; 4] = [0x7f, b'E', b'L', b'F'];
 const EV_CURRENT: u8 = 1;
 /// `e_type` of an executable; a position-independent one (and a shared object) has 3.

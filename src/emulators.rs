@@ -50,17 +50,71 @@ pub struct Emulator {
     pub sum: Option<Sum>,
     /// What runs it.
     pub machine: Machine,
-    /// What the file system says of it.
+    /// What the file system said of it before it was read.
     pub metadata: Metadata,
 }
 
+impl Emulator {
+    /// Does this file, that the kernel has loaded, hold the same program? The same file, or one with the same bytes (another
+    /// container's, a copy in memory).
+    #[must_use]
+    pub fn is_same_as(&self, loaded: &File) -> bool {
+        let Ok(theirs) = loaded.metadata() else { return false };
+        let ours = &self.metadata;
+        if (theirs.dev(), theirs.ino()) == (ours.dev(), ours.ino()) {
+            return true;
+        }
+        let digest_of = |file: &File| file.try_clone().and_then(|mut f| digest(&mut f)).ok();
+        let expected = || self.sum.or_else(|| digest_of(&self.file));
+        theirs.len() == ours.len() && digest_of(loaded).is_some_and(|found| expected() == Some(found))
+    }
+
+    /// Does the file still hold what was checked? Ask after all that relies on it: a file that is replaced is another one, but
+    /// one that is written to in place keeps its name, and is what a handler runs. Where only its name or its rights have
+    /// changed, the digest says so; without one, that counts as a change, too.
+    ///
+    /// # Errors
+    /// Those of reading it.
+    pub fn unchanged(&self) -> std::io::Result<bool> {
+        if Stamp::of(&self.file.metadata()?) == Stamp::of(&self.metadata) {
+            return Ok(true);
+        }
+        self.sum.map_or(Ok(false), |sum| Ok(digest(&mut self.file.try_clone()?)? == sum))
+    }
+}
+
+/// What no write to a file leaves as it was. The kernel's clock for it ticks every few milliseconds (before Linux 6.13): a write
+/// within the tick of the one before it is not seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    written: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// The stamp of the file that this was read from.
+    #[must_use]
+    pub fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            written: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
 /// What is demanded of a binary.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Requirements<'a> {
-    /// Does this host execute programs of that machine?
-    pub runs: &'a (dyn Fn(Machine) -> bool + Sync),
-    /// What this host is, to say if it doesn't.
-    pub host: fn() -> &'static Arch,
+    /// The machines whose programs this host executes itself.
+    pub natives: &'a [Machine],
+    /// What this host is, to say if the binary is for none of them.
+    pub host: &'a Arch,
     /// It must not need a dynamic loader: with flag `F` it runs where there is none.
     pub is_static: bool,
 }
@@ -108,23 +162,24 @@ impl EmulatorDir {
         self.sums.is_some()
     }
 
-    /// Are there any QEMU binaries at all?
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.names.is_empty()
+    /// The emulators that are used with that prefix and suffix, a file each, in the order of the table. Other tools of QEMU
+    /// (`qemu-img`, `qemu-system-x86_64`) are none.
+    pub fn emulators(&self, prefix: &str, suffix: &str) -> impl Iterator<Item = String> {
+        // Rows that are run by one emulator follow each other.
+        let mut emulators: Vec<_> = ARCHES.iter().map(|a| a.emulator).collect();
+        emulators.dedup();
+        emulators.into_iter().filter_map(move |emulator| self.find(emulator, prefix, suffix))
     }
 
-    /// The names of the binaries, sorted.
+    /// Is there any emulator?
     #[must_use]
-    pub fn names(&self) -> &[String] {
-        &self.names
+    pub fn has_any(&self, prefix: &str, suffix: &str) -> bool {
+        self.emulators(prefix, suffix).next().is_some()
     }
 
-    /// An error for each file that is listed in SHA256SUMS and not there.
-    pub fn missing(&self) -> impl Iterator<Item = Error> + '_ {
-        let listed = self.sums.iter().flat_map(BTreeMap::keys);
-        let is_missing = |name: &&String| name.starts_with(PREFIX) && self.names.binary_search(name).is_err();
-        listed.filter(is_missing).map(|name| Error::new(Step::Open, self.path_of(name), Errno::ENOENT))
+    /// The names of the files that are listed in SHA256SUMS, emulators or not, there or not. No list can have its own digest.
+    pub fn listed(&self) -> impl Iterator<Item = &String> {
+        self.sums.iter().flat_map(BTreeMap::keys).filter(|name| *name != SUMS)
     }
 
     /// The path of a file as users and the kernel see it.
@@ -133,31 +188,30 @@ impl EmulatorDir {
         self.shown.join(name).display().to_string()
     }
 
-    /// The name of the file that runs `emulator`'s programs: with that prefix and suffix, or with `-static` where only that is there.
+    /// The name of the file that runs `emulator`'s programs: with that prefix and suffix; where there is none, with `-static` (most
+    /// packages), or with no suffix (Debian 13).
     #[must_use]
     pub fn find(&self, emulator: &str, prefix: &str, suffix: &str) -> Option<String> {
         let is_there = |name: &String| self.names.binary_search(name).is_ok();
-        [suffix, STATIC].iter().map(|s| format!("{prefix}{PREFIX}{emulator}{s}")).find(is_there)
+        [suffix, STATIC, ""].iter().map(|s| format!("{prefix}{PREFIX}{emulator}{s}")).find(is_there)
+    }
+
+    /// Where the file that is called `name` really is, after all links: what a handler that opens it holds.
+    ///
+    /// # Errors
+    /// Where there is none, or it is outside of a directory that speaks of its own files only.
+    pub fn real_path(&self, name: &str) -> std::io::Result<PathBuf> {
+        self.path_inside(name)?.canonicalize()
+    }
+
+    /// The path to open it by.
+    fn path_inside(&self, name: &str) -> std::io::Result<PathBuf> {
+        let speaks = self.sums.is_some() || name == SUMS;
+        Ok(self.opened.join(if speaks { self.linked_inside(name)? } else { name.into() }))
     }
 
     fn open_file(&self, name: &str) -> std::io::Result<(File, Metadata)> {
-        let no_file = || std::io::Error::other("it is not a regular file");
-        let mut path = self.opened.join(name);
-        // Looked at before it is opened: to open a device may do something already.
-        let mut metadata = path.symlink_metadata()?;
-        if metadata.is_symlink() {
-            if self.sums.is_some() || name == SUMS {
-                path = self.opened.join(self.linked_inside(name)?);
-            }
-            metadata = path.metadata()?;
-        }
-        if !metadata.is_file() {
-            return Err(no_file());
-        }
-        // Without O_NONBLOCK, a FIFO that has taken its place since would hold us up for ever.
-        let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-        let metadata = file.metadata()?;
-        if metadata.is_file() { Ok((file, metadata)) } else { Err(no_file()) }
+        open_file(&self.path_inside(name)?)
     }
 
     /// The name of the file that the link `name` leads to. A directory that says what is in it (SHA256SUMS) speaks of its own
@@ -178,15 +232,16 @@ impl EmulatorDir {
         Err(Errno::ELOOP.into())
     }
 
-    /// Opens a binary and checks all that can be known without running it; its digest last.
+    /// Opens a binary, `through` another path if there is one, and checks all that can be known without running it; its digest last.
     ///
     /// # Errors
     /// [`Step::Open`], where it can't be read; [`Step::Check`], where it is not what is demanded.
-    pub fn check(&self, name: &str, demands: Requirements<'_>) -> Result<Emulator> {
+    pub fn check(&self, name: &str, through: Option<&Path>, demands: Requirements<'_>) -> Result<Emulator> {
         let path = self.path_of(name);
         let unreadable = |e: std::io::Error| Error::new(Step::Open, path.as_str(), e);
         let unfit = |why: String| Error::new(Step::Check, path.as_str(), why);
-        let (mut file, metadata) = self.open_file(name).map_err(unreadable)?;
+        let opened = through.map_or_else(|| self.path_inside(name), |path| Ok(path.to_owned()));
+        let (mut file, metadata) = opened.and_then(|path| open_file(&path)).map_err(unreadable)?;
         if metadata.mode() & (libc::S_ISUID | libc::S_ISGID) != 0 {
             let why =
                 "it is set-uid or set-gid: whoever executes a foreign program would get its owner's rights";
@@ -198,8 +253,8 @@ impl EmulatorDir {
             unfit(describe(&flaw))
                 .hint("the image or the download is damaged: pull it again, or reinstall the package")
         })?;
-        if !(demands.runs)(exe.machine) {
-            let (theirs, ours) = (machine_name(exe.machine), (demands.host)().target);
+        if !demands.natives.contains(&exe.machine) {
+            let (theirs, ours) = (machine_name(exe.machine), demands.host.target);
             return Err(unfit(format!("it is a program for {theirs} hosts, and this host is {ours}"))
                 .hint(format!("take the {ours} variant of the image or package")));
         }
@@ -207,13 +262,32 @@ impl EmulatorDir {
             return Err(unfit(format!("it needs {loader}, which other root file systems don't have"))
                 .hint("-p takes statically linked binaries: qemu-user-static, or Debian 13's qemu-user"));
         }
+        let sum = self.compare(name, &mut file, &metadata)?;
+        Ok(Emulator { file, machine: exe.machine, sum, metadata })
+    }
+
+    /// Compares any file's digest with the one that is listed; its length.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn check_digest(&self, name: &str) -> Result<u64> {
+        let opened = self.open_file(name);
+        let (mut file, metadata) = opened.map_err(|e| Error::new(Step::Open, self.path_of(name), e))?;
+        self.compare(name, &mut file, &metadata).map(|_| metadata.len())
+    }
+
+    /// The digest of an open file, that is what SHA256SUMS says, if there is one; `before` is from before anything was read.
+    fn compare(&self, name: &str, file: &mut File, before: &Metadata) -> Result<Option<Sum>> {
+        let path = self.path_of(name);
+        let unreadable = |e: std::io::Error| Error::new(Step::Open, path.as_str(), e);
+        let unfit = |why: String| Error::new(Step::Check, path.as_str(), why);
         let sum = match &self.sums {
             None => None,
             Some(sums) => {
                 let Some(expected) = sums.get(name) else {
                     return Err(unfit(format!("{} does not list it", self.path_of(SUMS))));
                 };
-                let found = digest(&mut file).map_err(unreadable)?;
+                let found = digest(file).map_err(unreadable)?;
                 if found != *expected {
                     let text = format!("its sha256 is {}, and {SUMS} says {}", hex(&found), hex(expected));
                     return Err(unfit(text).hint("the binary was changed or damaged: pull the image again"));
@@ -221,12 +295,30 @@ impl EmulatorDir {
                 Some(found)
             }
         };
-        Ok(Emulator { file, machine: exe.machine, sum, metadata })
+        let after = file.metadata().map_err(unreadable)?;
+        if Stamp::of(&after) != Stamp::of(before) {
+            return Err(
+                unfit("it changed while it was read".to_owned()).hint("run again when it is complete")
+            );
+        }
+        Ok(sum)
     }
 }
 
 /// The suffix of statically linked binaries.
 pub const STATIC: &str = "-static";
+
+fn open_file(path: &Path) -> std::io::Result<(File, Metadata)> {
+    let no_file = || std::io::Error::other("it is not a regular file");
+    // Looked at before it is opened: to open a device may do something already.
+    if !path.metadata()?.is_file() {
+        return Err(no_file());
+    }
+    // Without O_NONBLOCK, a FIFO that has taken its place since would hold us up for ever.
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() { Ok((file, metadata)) } else { Err(no_file()) }
+}
 
 /// Reads until `buffer` is full or the file ends; how many bytes there are.
 fn fill(file: &mut File, buffer: &mut [u8]) -> std::io::Result<usize> {
@@ -322,7 +414,7 @@ fn machine_name(found: Machine) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arch::own;
+    use crate::arch::{Arch, named};
 
     fn dir(name: &str) -> PathBuf {
         let dir = std::env::temp_dir().join(format!("qus-store-{}-{name}", std::process::id()));
@@ -330,21 +422,60 @@ mod tests {
         dir
     }
 
-    fn demands(runs: &(dyn Fn(Machine) -> bool + Sync)) -> Requirements<'_> {
-        Requirements { runs, host: own, is_static: false }
+    const ANY: Requirements<'_> = Requirements { natives: &[], host: &ARCHES[0], is_static: false };
+
+    /// The row that this program is of.
+    fn own() -> &'static Arch {
+        named(std::env::consts::ARCH).next().unwrap()
+    }
+
+    /// What this very program fulfils.
+    fn ours() -> Requirements<'static> {
+        static NATIVES: std::sync::LazyLock<[Machine; 1]> =
+            std::sync::LazyLock::new(|| [own().machine_bytes()]);
+        Requirements { natives: &*NATIVES, host: own(), is_static: false }
     }
 
     #[test]
-    fn the_suffix_that_was_asked_for_comes_first() {
+    fn the_suffix_asked_for_is_first_then_static_then_none() {
         let d = dir("find");
-        for name in ["qemu-arm", "qemu-arm-static", "qemu-mips-static"] {
+        for name in ["qemu-arm", "qemu-arm-static", "qemu-arm-x", "qemu-mips-static", "qemu-mips", "qemu-ppc"]
+        {
             std::fs::write(d.join(name), "").unwrap();
         }
         let s = EmulatorDir::open(&d, &d).unwrap();
-        assert_eq!(s.find("arm", "", "").as_deref(), Some("qemu-arm"));
-        assert_eq!(s.find("arm", "", "-static").as_deref(), Some("qemu-arm-static"));
-        assert_eq!(s.find("mips", "", "").as_deref(), Some("qemu-mips-static"));
-        assert_eq!(s.find("sh4", "", "-static"), None);
+        for (emulator, suffix, found) in [
+            ("arm", "", Some("qemu-arm")),
+            ("arm", "-static", Some("qemu-arm-static")),
+            ("arm", "-x", Some("qemu-arm-x")),
+            ("mips", "-x", Some("qemu-mips-static")),
+            ("ppc", "-static", Some("qemu-ppc")),
+            ("ppc", "-x", Some("qemu-ppc")),
+            ("sh4", "-static", None),
+        ] {
+            assert_eq!(s.find(emulator, "", suffix).as_deref(), found, "{emulator}{suffix}");
+            assert_eq!(s.find(emulator, "my-", suffix), None, "my-{emulator}{suffix}");
+        }
+        let all = |suffix| s.emulators("", suffix).collect::<Vec<_>>();
+        assert_eq!(all("-static"), ["qemu-arm-static", "qemu-mips-static", "qemu-ppc"]);
+        assert_eq!(all(""), ["qemu-arm", "qemu-mips", "qemu-ppc"]);
+        std::fs::remove_dir_all(d).unwrap();
+    }
+
+    #[test]
+    fn other_tools_of_qemu_are_no_emulators() {
+        let d = dir("tools");
+        for name in
+            "img system-x86_64 system-arm nbd io storage-daemon ga bridge-helper keymap armx".split(' ')
+        {
+            std::fs::write(d.join(format!("qemu-{name}")), "").unwrap();
+            std::fs::write(d.join(format!("qemu-{name}-static")), "").unwrap();
+        }
+        assert!(!EmulatorDir::open(&d, &d).unwrap().has_any("", "-static"));
+        std::fs::write(d.join("my-qemu-i386"), "").unwrap();
+        let s = EmulatorDir::open(&d, &d).unwrap();
+        assert!(!s.has_any("", "-static") && s.has_any("my-", "-static"));
+        assert_eq!(s.emulators("my-", "").collect::<Vec<_>>(), ["my-qemu-i386"]);
         std::fs::remove_dir_all(d).unwrap();
     }
 
@@ -355,15 +486,88 @@ mod tests {
         std::fs::write(d.join("qemu-a"), &bytes).unwrap();
         std::fs::write(d.join("qemu-b"), &bytes).unwrap();
         let sum = hex(&digest(&mut File::open(d.join("qemu-a")).unwrap()).unwrap());
-        std::fs::write(d.join(SUMS), format!("{sum}  qemu-a\n")).unwrap();
+        std::fs::write(d.join(SUMS), format!("{sum}  qemu-a\n{sum}  {SUMS}\n")).unwrap();
         let s = EmulatorDir::open(&d, &d).unwrap();
-        let ours = |machine: Machine| machine == own().machine_bytes();
-        assert_eq!(hex(&s.check("qemu-a", demands(&ours)).unwrap().sum.unwrap()), sum);
-        assert!(s.check("qemu-b", demands(&ours)).unwrap_err().to_string().contains("does not list it"));
-        assert!(s.check("qemu-a", demands(&|_| false)).unwrap_err().to_string().contains("is a program for"));
+        assert_eq!(hex(&s.check("qemu-a", None, ours()).unwrap().sum.unwrap()), sum);
+        assert_eq!(s.check_digest("qemu-a").unwrap(), bytes.len() as u64);
+        assert_eq!(s.listed().collect::<Vec<_>>(), ["qemu-a"]);
+        let refused = |demands, name: &str| s.check(name, None, demands).unwrap_err().to_string();
+        assert!(refused(ours(), "qemu-b").contains("does not list it"));
+        assert!(refused(ANY, "qemu-a").contains("is a program for"));
         *bytes.last_mut().unwrap() ^= 1;
         std::fs::write(d.join("qemu-a"), &bytes).unwrap();
-        assert!(s.check("qemu-a", demands(&ours)).unwrap_err().to_string().contains("its sha256 is"));
+        assert!(refused(ours(), "qemu-a").contains("its sha256 is"));
+        assert!(s.check_digest("qemu-a").unwrap_err().to_string().contains("its sha256 is"));
+        std::fs::remove_dir_all(d).unwrap();
+    }
+
+    #[test]
+    fn a_write_after_the_check_is_seen_and_another_mode_is_none() {
+        let d = dir("stamp");
+        let path = d.join("qemu-arm");
+        std::fs::copy("/proc/self/exe", &path).unwrap();
+        let check = || EmulatorDir::open(&d, &d).unwrap().check("qemu-arm", None, ours()).unwrap();
+        let set_mode = |mode| {
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        };
+        // The clock of the file system has to go on.
+        let wait = || std::thread::sleep(std::time::Duration::from_millis(20));
+        wait();
+        let unlisted = check();
+        assert!(unlisted.unchanged().unwrap());
+        wait();
+        set_mode(0o700);
+        assert!(!unlisted.unchanged().unwrap());
+        let sum = hex(&digest(&mut File::open(&path).unwrap()).unwrap());
+        std::fs::write(d.join(SUMS), format!("{sum}  qemu-arm\n")).unwrap();
+        let listed = check();
+        wait();
+        set_mode(0o755);
+        assert!(listed.unchanged().unwrap());
+        let last = listed.metadata.len() - 1;
+        // As long as before, and as old.
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, b"?", last).unwrap();
+        file.set_modified(listed.metadata.modified().unwrap()).unwrap();
+        assert!(!listed.unchanged().unwrap());
+        std::fs::remove_dir_all(d).unwrap();
+    }
+
+    #[test]
+    fn what_changes_while_it_is_read_is_refused() {
+        let d = dir("racing");
+        let path = d.join("qemu-arm");
+        std::fs::write(&path, "one").unwrap();
+        let s = EmulatorDir::open(&d, &d).unwrap();
+        let (mut file, before) = s.open_file("qemu-arm").unwrap();
+        assert_eq!(s.compare("qemu-arm", &mut file, &before), Ok(None));
+        std::fs::write(&path, "longer").unwrap();
+        let error = s.compare("qemu-arm", &mut file, &before).unwrap_err();
+        assert!(error.to_string().contains("it changed while it was read"), "{error}");
+        std::fs::remove_dir_all(d).unwrap();
+    }
+
+    #[test]
+    fn a_real_path_is_where_the_file_is_after_all_links() {
+        let d = dir("links");
+        let real = d.canonicalize().unwrap();
+        std::fs::create_dir_all(d.join("in")).unwrap();
+        for name in ["in/qemu-arm", "elsewhere"] {
+            std::fs::write(d.join(name), "").unwrap();
+        }
+        for (to, link) in [("qemu-arm", "in/qemu-armeb"), ("../elsewhere", "in/qemu-mips"), ("in", "link")] {
+            std::os::unix::fs::symlink(to, d.join(link)).unwrap();
+        }
+        let of = |name: &str| EmulatorDir::open(&d.join("link"), &d.join("link")).unwrap().real_path(name);
+        for (name, path) in
+            [("qemu-arm", "in/qemu-arm"), ("qemu-armeb", "in/qemu-arm"), ("qemu-mips", "elsewhere")]
+        {
+            assert_eq!(of(name).unwrap(), real.join(path), "{name}");
+        }
+        assert!(of("qemu-ppc").is_err());
+        std::fs::write(d.join("in").join(SUMS), "").unwrap();
+        assert_eq!(of("qemu-armeb").unwrap(), real.join("in/qemu-arm"));
+        assert!(of("qemu-mips").unwrap_err().to_string().contains("outside of its directory"));
         std::fs::remove_dir_all(d).unwrap();
     }
 
@@ -373,10 +577,7 @@ mod tests {
         nix::unistd::mkfifo(&d.join("qemu-arm"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         let s = EmulatorDir::open(&d, &d).unwrap();
         assert!(
-            s.check("qemu-arm", demands(&|_| true))
-                .unwrap_err()
-                .to_string()
-                .ends_with("it is not a regular file")
+            s.check("qemu-arm", None, ANY).unwrap_err().to_string().ends_with("it is not a regular file")
         );
         std::fs::remove_dir_all(d).unwrap();
     }

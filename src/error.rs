@@ -1,7 +1,7 @@
 //! What failed, on what, why, what to do about it, and the exit code that says so.
 //!
 //! One variant per failing step: the same errno means different things at different steps, so the hint belongs to the pair.
-//! Messages are lower case, without a full stop, the errno's name last; the hint stands on a line of its own.
+//! Messages are lower case, without a full stop, the errno's name last.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,30 +17,40 @@ pub enum Exit {
     Failed = 1,
     /// Wrong usage; nothing was touched.
     Usage = 2,
-    /// It works, but can't outlive this process; it was taken back.
+    /// It works, but would not outlive this process; rolled back.
     WillNotLast = 3,
 }
 
-/// The step that failed.
+/// The step that failed: the call, so that the message is the call's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Understanding the command line or the environment.
+    /// Parsing the command line or the environment.
     Usage,
-    /// Reading what the kernel says of this process: mounts, namespaces.
+    /// Reading what the kernel says of this process and its mounts.
     Inspect,
-    /// Mounting binfmt_misc where there is none.
+    /// Blocking signals, or waiting for them.
+    Signal,
+    /// `unshare`: leaving a namespace.
+    Unshare,
+    /// `mount`.
     Mount,
+    /// `umount2`.
+    Unmount,
+    /// `inotify`: watching whether a mount is still there.
+    Watch,
+    /// Copying an emulator into memory.
+    Copy,
     /// Waiting for another qus to finish.
     Lock,
     /// Reading the handlers that are registered.
     List,
-    /// Opening or reading a QEMU binary or the directory of them.
+    /// Opening or reading an emulator or the directory of them.
     Open,
-    /// Checking a QEMU binary: its ELF header, its digest.
+    /// Checking an emulator: its ELF header, its digest.
     Check,
     /// Writing a line to `register`.
     Register,
-    /// Writing `-1` to a handler.
+    /// Writing `-1` or `0` to a handler.
     Remove,
     /// Making the handlers outlive this process.
     Keep,
@@ -95,6 +105,13 @@ impl Error {
         self
     }
 
+    /// The line for stderr. The hint is on the same line: many tools show only the last one of a command that failed.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let hint = self.hint.as_ref().map(|hint| format!("; hint: {}", printable(hint)));
+        format!("qus: {self}{}\n", hint.unwrap_or_default())
+    }
+
     /// The exit code that this failure asks for.
     #[must_use]
     pub const fn exit(&self) -> Exit {
@@ -109,27 +126,25 @@ impl Error {
 /// What people need to know when the kernel gives this answer at this step (docs/kernel.md has the measurements).
 const fn usual_hint(step: Step, errno: Errno) -> Option<&'static str> {
     Some(match (step, errno) {
-        (Step::Mount | Step::Keep, Errno::EPERM | Errno::EACCES) => {
+        (Step::Mount | Step::Unshare | Step::Unmount, Errno::EPERM | Errno::EACCES) => {
             "run as root, or the container with --privileged or --cap-add SYS_ADMIN \
              (on AppArmor hosts also --security-opt apparmor=unconfined)"
-        }
-        (Step::Mount, Errno::ENODEV) => {
-            "this kernel has no binfmt_misc: run `modprobe binfmt_misc` on the host, or enable CONFIG_BINFMT_MISC"
         }
         (Step::Mount | Step::List, Errno::ELOOP) => {
             "the automount there is dead: on the host, run `systemctl restart proc-sys-fs-binfmt_misc.automount`"
         }
-        (Step::Register | Step::Remove, Errno::EPERM | Errno::EACCES) => {
+        (Step::Watch, Errno::EMFILE) => "raise the sysctl fs.inotify.max_user_instances",
+        (Step::Register | Step::Remove | Step::Lock, Errno::EPERM | Errno::EACCES) => {
             "only the root of the namespace that owns this binfmt_misc may write to it: run as root, or with --privileged"
         }
-        (Step::Register | Step::Remove, Errno::EROFS) => {
+        (Step::Register | Step::Remove | Step::Lock, Errno::EROFS) => {
             "it is mounted read-only: run with --privileged, or mount it read-write"
         }
         (Step::Register, Errno::EEXIST) => "another tool registered that name at the same moment; run again",
         (Step::Register, Errno::ENOSPC) => {
             "the kernel's limit on handlers with flag F is reached: remove some, or raise its sysctl under /proc/sys/fs"
         }
-        (Step::Register, Errno::EINVAL) => "the kernel does not accept this line; --test shows it",
+        (Step::Register, Errno::EINVAL) => "the kernel does not accept this line; --dry-run shows it",
         (Step::Lock, Errno::EAGAIN) => "another qus is at work on this host; run again when it has finished",
         _ => return None,
     })
@@ -187,9 +202,14 @@ impl fmt::Display for Cause {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let doing = match self.step {
-            Step::Usage => return self.finish(f, ""),
+            Step::Usage => return self.why.fmt(f),
             Step::Inspect => "read",
-            Step::Mount => "mount binfmt_misc",
+            Step::Signal => "wait for",
+            Step::Unshare => "unshare",
+            Step::Mount => "mount",
+            Step::Unmount => "unmount",
+            Step::Watch => "watch",
+            Step::Copy => "copy",
             Step::Lock => "lock",
             Step::List => "list the handlers in",
             Step::Open => "open",
@@ -201,14 +221,7 @@ impl fmt::Display for Error {
             Step::Write => "write",
             Step::Exec => "execute",
         };
-        self.finish(f, &format!("cannot {doing} {}: ", printable(&self.on)))
-    }
-}
-
-impl Error {
-    fn finish(&self, f: &mut fmt::Formatter<'_>, head: &str) -> fmt::Result {
-        write!(f, "{head}{}", self.why)?;
-        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, "\n  hint: {}", printable(hint)))
+        write!(f, "cannot {doing} {}: {}", printable(&self.on), self.why)
     }
 }
 
@@ -222,20 +235,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_says_what_on_what_why_and_the_hint_on_its_own_line() {
+    fn a_line_says_what_on_what_why_and_what_to_do() {
         let e = Error::new(Step::Register, "qemu-s390x", Errno::EROFS);
-        assert_eq!(
-            e.to_string(),
-            "cannot register qemu-s390x: Read-only file system (EROFS)\n  \
-             hint: it is mounted read-only: run with --privileged, or mount it read-write"
-        );
-        assert_eq!(Error::usage("unknown option --frob").to_string(), "unknown option --frob");
+        assert_eq!(e.to_string(), "cannot register qemu-s390x: Read-only file system (EROFS)");
+        let line = e.clone().hint("run it\nas root").line();
+        assert_eq!(line, format!("qus: {e}; hint: run it\\nas root\n"));
+        assert_eq!(Error::usage("unknown option --frob").line(), "qus: unknown option --frob\n");
     }
 
     #[test]
     fn the_step_decides_the_exit_code() {
         assert_eq!(Error::usage("x").exit(), Exit::Usage);
         assert_eq!(Error::new(Step::Keep, "handlers", "gone").exit() as u8, 3);
-        assert_eq!(Error::new(Step::Mount, "/x", Errno::EPERM).exit(), Exit::Failed);
+        assert_eq!(Error::new(Step::Mount, "binfmt_misc on /x", Errno::EPERM).exit(), Exit::Failed);
     }
 }

@@ -11,6 +11,7 @@
 //! | [`plan`] | (asked for, registered, native) → actions; pure |
 //! | [`probe`] | the embedded programs: does this architecture run here, and through which interpreter? |
 //! | [`anchor`] | a mount of binfmt_misc that lasts |
+//! | [`host`] | what this kernel and this program are; [`probe`] imports it |
 //! | [`emulators`] | the QEMU binaries: find, check, digest |
 //! | [`binfmt`] | a binfmt_misc directory: list, register, remove |
 //! | [`rule`] | registration line ⇄ the kernel's text of an entry; pure |
@@ -27,6 +28,8 @@ pub mod commands;
 pub mod elf;
 pub mod emulators;
 pub mod error;
+pub mod host;
+mod mounts;
 pub mod outcome;
 pub mod plan;
 pub mod probe;
@@ -34,3 +37,4 @@ pub mod report;
 pub mod request;
 pub mod rule;
 pub mod sys;
+mod userns;

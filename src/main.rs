@@ -38,7 +38,8 @@ fn say(said: &Rendered) -> ExitCode {
         // A reader that has seen enough is not our failure.
         Err(e) if e.kind() == ErrorKind::BrokenPipe => said.exit,
         Err(e) => {
-            let _ = writeln!(std::io::stderr(), "qus: {}", Error::new(Step::Write, "the output", e));
+            let error = Error::new(Step::Write, "the output", e);
+            let _ = std::io::stderr().write_all(error.line().as_bytes());
             said.exit.max(Exit::Failed)
         }
     };

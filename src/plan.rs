@@ -1,5 +1,6 @@
 //! (asked for, registered, native) → what to do about one handler. Pure: it is told what is, and decides.
 
+use crate::elf::PADDING;
 use crate::rule::{Entry, Flags, Match, Rule};
 
 /// What to do about one handler.
@@ -7,74 +8,102 @@ use crate::rule::{Entry, Flags, Match, Rule};
 pub enum Action {
     /// The kernel runs these programs itself: a handler would send each of them, the host's own, through an emulator.
     LeaveToKernel,
-    /// A handler of somebody else (this one) takes the same programs, and its interpreter isn't a QEMU: Rosetta, FEX, box64.
-    LeaveTo(String),
-    /// The same handler is there, or one that does more.
-    Keep,
+    /// A third-party handler (this one) runs them, and its interpreter isn't a QEMU: Rosetta, FEX, box64.
+    LeaveTo(Entry),
+    /// This handler does what is asked for, or more, if it works.
+    Keep(Entry),
     /// Nothing of that name is there.
     Register,
-    /// Another handler of that name is there: ours take its place, once it is known to work.
+    /// This handler of that name gives way to a new one, once that is known to work.
     Replace(Entry),
 }
 
 /// What may give way to a handler that is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Overwrite {
-    /// Handlers of other makers.
+    /// Third-party handlers, and what does more than was asked for.
     pub force: bool,
     /// The same handler.
     pub replace: bool,
 }
 
-/// Decides about `rule`, where the `entries` are registered, and the kernel runs such programs itself (`native`).
+/// Decides about `rule`, where the `entries` are registered, and the kernel runs such programs without any (`native`).
 ///
-/// With `force`, handlers of other makers are overridden (not removed: the one that was registered last is used), and one of
-/// ours that does more than was asked for is replaced; with `replace`, every one of ours is.
+/// With `force`, third-party handlers are overridden (not removed: the one that was registered last is used), and a handler of
+/// that name that does more than was asked for is replaced; with `replace`, every one of that name is.
 #[must_use]
 pub fn action(rule: &Rule, entries: &[Entry], native: bool, how: Overwrite) -> Action {
     if native {
         return Action::LeaveToKernel;
     }
-    let competitor = entries
-        .iter()
-        .find(|e| e.enabled && e.name != rule.name && overlap(&e.matches, &rule.matches) && !is_qemu(e));
-    if let Some(other) = competitor.filter(|_| !how.force) {
-        return Action::LeaveTo(other.name.clone());
+    let there = entries.iter().find(|e| e.name == rule.name);
+    // Whether it is asked before a third-party one, its programs show.
+    let keeps = |e: &Entry| !how.replace && (e.is(rule) || !how.force && does_more(e, rule));
+    match there {
+        Some(e) if keeps(e) => Action::Keep(e.clone()),
+        _ => match (third_party(rule, entries), there) {
+            (Some(other), _) if !how.force => Action::LeaveTo(other.clone()),
+            (_, None) => Action::Register,
+            (_, Some(e)) => Action::Replace(e.clone()),
+        },
     }
-    match entries.iter().find(|e| e.name == rule.name) {
-        None => Action::Register,
-        Some(e) if !how.replace && (e.is(rule) || (!how.force && does_more(e, rule))) => Action::Keep,
-        Some(e) => Action::Replace(e.clone()),
-    }
+}
+
+/// The third-party handler that takes every program that `rule` takes.
+#[must_use]
+pub fn third_party<'a>(rule: &Rule, entries: &'a [Entry]) -> Option<&'a Entry> {
+    entries.iter().find(|e| is_rival(e, rule) && covers(&e.matches, &rule.matches))
+}
+
+/// The third-party handlers that take some of the programs that `rule` takes: they run those, if they were registered later.
+pub fn partial<'a>(rule: &'a Rule, entries: &'a [Entry]) -> impl Iterator<Item = &'a Entry> {
+    entries.iter().filter(|e| {
+        is_rival(e, rule) && overlaps(&e.matches, &rule.matches) && !covers(&e.matches, &rule.matches)
+    })
+}
+
+fn is_rival(entry: &Entry, rule: &Rule) -> bool {
+    entry.enabled && entry.name != rule.name && !entry.is_qemu()
 }
 
 /// Is this a handler that works everywhere, where one was asked for that only names a path? Nobody wants to lose it for that.
 fn does_more(entry: &Entry, rule: &Rule) -> bool {
     let is_fixed = Flags::parse(&entry.flags).fix_binary;
-    entry.enabled && is_qemu(entry) && is_fixed && !rule.flags.fix_binary && entry.matches == rule.matches
+    let takes_all = covers(&entry.matches, &rule.matches);
+    entry.enabled && is_fixed && !rule.flags.fix_binary && takes_all
 }
 
-/// Is its interpreter a QEMU? RanBy the name of its file, whatever the handler is called.
+/// A byte at a place in a file, and the bits of it that are compared.
+fn compared(matches: &Match, at: usize) -> (u8, u8) {
+    let Match::Magic { offset, magic, mask } = matches else { return (0, 0) };
+    let found = at.checked_sub(*offset).and_then(|i| Some((*magic.get(i)?, *mask.get(i)?)));
+    found.unwrap_or((0, 0))
+}
+
+fn end(matches: &Match) -> usize {
+    if let Match::Magic { offset, magic, .. } = matches { offset + magic.len() } else { 0 }
+}
+
+/// Does `a` take every ordinary program that `b` takes? Ordinary are those whose padding in `e_ident` is zero, as the ABI wants it
+/// (AppImages are not): what compares that with zero takes them all.
 #[must_use]
-pub fn is_qemu(entry: &Entry) -> bool {
-    entry.interpreter.rsplit('/').next().is_some_and(|file| file.starts_with("qemu"))
+pub fn covers(a: &Match, b: &Match) -> bool {
+    let (Match::Magic { .. }, Match::Magic { .. }) = (a, b) else { return false };
+    (0..end(a)).all(|at| {
+        let ((want, bits), (value, known)) = (compared(a, at), compared(b, at));
+        let known = if PADDING.contains(&at) { 0xff } else { known };
+        let value = if PADDING.contains(&at) { 0 } else { value };
+        bits & !known == 0 && (want ^ value) & bits == 0
+    })
 }
 
 /// Is there a file that both take?
 #[must_use]
-pub fn overlap(a: &Match, b: &Match) -> bool {
-    let (Match::Magic { offset: i, magic: am, mask: ak }, Match::Magic { offset: j, magic: bm, mask: bk }) =
-        (a, b)
-    else {
-        return false;
-    };
-    let byte = |offset: usize, magic: &[u8], mask: &[u8], at: usize| {
-        let k = at.checked_sub(offset)?;
-        Some((*magic.get(k)?, *mask.get(k)?))
-    };
-    (0..(i + am.len()).max(j + bm.len())).all(|at| match (byte(*i, am, ak, at), byte(*j, bm, bk, at)) {
-        (Some((x, xm)), Some((y, ym))) => (x ^ y) & xm & ym == 0,
-        _ => true,
+pub fn overlaps(a: &Match, b: &Match) -> bool {
+    let (Match::Magic { .. }, Match::Magic { .. }) = (a, b) else { return false };
+    (0..end(a).max(end(b))).all(|at| {
+        let ((x, xm), (y, ym)) = (compared(a, at), compared(b, at));
+        (x ^ y) & xm & ym == 0
     })
 }
 
@@ -82,6 +111,7 @@ pub fn overlap(a: &Match, b: &Match) -> bool {
 mod tests {
     use super::*;
     use crate::arch::{ARCHES, named};
+    use crate::rule::Signature;
 
     const PLAIN: Overwrite = Overwrite { force: false, replace: false };
     const FORCE: Overwrite = Overwrite { force: true, replace: false };
@@ -90,7 +120,7 @@ mod tests {
     fn rule(name: &str, interpreter: &str) -> Rule {
         let arch = named(name).next().unwrap();
         Rule {
-            name: arch.entry(),
+            name: arch.handler_name(),
             matches: (&arch.pattern).into(),
             interpreter: interpreter.to_owned(),
             flags: Flags { fix_binary: true, ..Flags::default() },
@@ -104,49 +134,64 @@ mod tests {
             interpreter: rule.interpreter.clone(),
             flags: rule.flags.to_string(),
             matches: rule.matches.clone(),
+            has_mask: true,
         }
+    }
+
+    fn other(name: &str, offset: usize, magic: &[u8], mask: &[u8]) -> Entry {
+        let matches = Match::Magic { offset, magic: magic.to_vec(), mask: mask.to_vec() };
+        Entry { name: name.into(), matches, interpreter: format!("/opt/{name}"), ..entry(&rule("arm", "/q")) }
     }
 
     #[test]
     fn what_runs_natively_is_never_registered() {
         let r = rule("x86_64", "/q/qemu-x86_64-static");
         assert_eq!(action(&r, &[], true, FORCE), Action::LeaveToKernel);
-        assert_eq!(action(&r, &[entry(&r)], true, PLAIN), Action::LeaveToKernel);
+        assert_eq!(action(&r, &[entry(&r)], true, REPLACE), Action::LeaveToKernel);
     }
 
     #[test]
     fn the_same_handler_is_kept_and_another_of_its_name_replaced() {
         let r = rule("arm", "/q/qemu-arm-static");
+        let ours =
+            entry(&r.signed(Signature { anchored: true, joined: false, held: false, nonce: *b"abcd" }));
+        let kept = Action::Keep(ours.clone());
+        let there = std::slice::from_ref(&ours);
         assert_eq!(action(&r, &[], false, PLAIN), Action::Register);
-        assert_eq!(action(&r, &[entry(&r)], false, PLAIN), Action::Keep);
+        assert_eq!(action(&r, there, false, PLAIN), kept, "signed or not, it is the same handler");
+        assert_eq!(action(&r, there, false, FORCE), kept);
+        assert_eq!(action(&r, there, false, REPLACE), Action::Replace(ours.clone()));
         let stale = entry(&rule("arm", "/usr/bin/qemu-arm"));
         assert_eq!(action(&r, std::slice::from_ref(&stale), false, PLAIN), Action::Replace(stale));
         let by_path = Rule { flags: Flags::default(), ..rule("arm", "/usr/bin/qemu-arm") };
-        assert_eq!(action(&by_path, &[entry(&r)], false, PLAIN), Action::Keep);
-        assert_eq!(action(&by_path, &[entry(&r)], false, FORCE), Action::Replace(entry(&r)));
-        assert_eq!(action(&by_path, &[entry(&r)], false, REPLACE), Action::Replace(entry(&r)));
-        assert_eq!(action(&r, &[entry(&r)], false, FORCE), Action::Keep);
-        assert_eq!(action(&r, &[entry(&r)], false, REPLACE), Action::Replace(entry(&r)));
-        assert_eq!(action(&r, &[entry(&r)], true, REPLACE), Action::LeaveToKernel);
-        let disabled = Entry { enabled: false, ..entry(&r) };
+        assert_eq!(action(&by_path, there, false, PLAIN), kept, "it does more");
+        assert_eq!(action(&by_path, there, false, FORCE), Action::Replace(ours.clone()));
+        assert_eq!(action(&by_path, there, false, REPLACE), Action::Replace(ours.clone()));
+        let disabled = Entry { enabled: false, ..ours };
         assert_eq!(action(&r, std::slice::from_ref(&disabled), false, PLAIN), Action::Replace(disabled));
     }
 
     #[test]
-    fn another_makers_interpreter_is_left_alone_unless_forced() {
+    fn a_path_does_not_replace_what_compares_the_padding_and_is_fixed() {
+        let by_path = Rule { flags: Flags::default(), ..rule("aarch64", "/q/qemu-aarch64-static") };
+        let mut theirs = entry(&rule("aarch64", "/usr/libexec/qemu-binfmt/aarch64-binfmt-P"));
+        let Match::Magic { mask, .. } = &mut theirs.matches else { unreachable!() };
+        mask[PADDING].fill(0xff);
+        assert_eq!(action(&by_path, std::slice::from_ref(&theirs), false, PLAIN), Action::Keep(theirs));
+    }
+
+    #[test]
+    fn a_third_party_handler_is_left_alone_unless_forced() {
         let r = rule("x86_64", "/q/qemu-x86_64-static");
         let rosetta =
             Entry { name: "rosetta".to_owned(), interpreter: "/mnt/rosetta".to_owned(), ..entry(&r) };
-        assert_eq!(
-            action(&r, std::slice::from_ref(&rosetta), false, PLAIN),
-            Action::LeaveTo("rosetta".to_owned())
-        );
-        assert_eq!(action(&r, std::slice::from_ref(&rosetta), false, FORCE), Action::Register);
-        assert_eq!(
-            action(&r, std::slice::from_ref(&rosetta), false, REPLACE),
-            Action::LeaveTo("rosetta".to_owned())
-        );
-        assert_eq!(action(&rule("arm", "/q"), &[rosetta], false, PLAIN), Action::Register);
+        let there = std::slice::from_ref(&rosetta);
+        assert_eq!(action(&r, there, false, PLAIN), Action::LeaveTo(rosetta.clone()));
+        assert_eq!(action(&r, there, false, FORCE), Action::Register);
+        assert_eq!(action(&r, there, false, REPLACE), Action::LeaveTo(rosetta.clone()));
+        assert_eq!(action(&rule("arm", "/q"), there, false, PLAIN), Action::Register);
+        let both = [entry(&r), rosetta];
+        assert_eq!(action(&r, &both, false, PLAIN), Action::Keep(entry(&r)), "which is first, a probe shows");
         let distribution = Entry {
             name: "qemu-x86".to_owned(),
             interpreter: "/usr/bin/qemu-x86_64".to_owned(),
@@ -156,14 +201,44 @@ mod tests {
     }
 
     #[test]
-    fn rows_overlap_only_with_themselves_and_a_broad_pattern_with_all() {
-        let elf = Match::Magic { offset: 0, magic: b"\x7fELF".to_vec(), mask: vec![0xff; 4] };
-        let behind = Match::Magic { offset: 1, magic: b"EXE".to_vec(), mask: vec![0xff; 3] };
+    fn only_what_takes_every_ordinary_program_is_a_rival() {
+        let r = rule("x86_64", "/q/qemu-x86_64-static");
+        let header = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0";
+        let with = |at: usize, value: u8, bits: u8| {
+            let (mut magic, mut mask) =
+                (header.to_vec(), b"\xff\xff\xff\xff\xff\xfe\xfe\0\0\0\0\0\0\0\0\0\xfe\xff\xff\xff".to_vec());
+            (magic[at], mask[at]) = (value, bits);
+            other("x", 0, &magic, &mask)
+        };
+        let appimage = b"\x7fELF\x02\x01\x01\0AI\x02\0\0\0\0\0\x02\0\x3e\0";
+        for (what, all, entry) in [
+            ("box64", true, with(15, 0, 0)),
+            ("FEX", true, with(11, 0, 0xff)),
+            ("PIE or not", false, with(16, 2, 0xff)),
+            ("SysV only", false, with(7, 0, 0xff)),
+            ("AppImages by their mark", false, other("x", 8, b"AI\x02", &[0xff; 3])),
+            ("AppImages by the whole header", false, other("x", 0, appimage, &[0xff; 20])),
+            ("DICOM", false, other("x", 128, b"DICM", &[0xff; 4])),
+            ("all ELF files", true, other("x", 0, b"\x7fELF", &[0xff; 4])),
+            ("EXE behind a byte", false, other("x", 1, b"EXE", &[0xff; 3])),
+        ] {
+            let entries = [entry];
+            assert_eq!(third_party(&r, &entries).is_some(), all, "{what}");
+            let overlaps = overlaps(&entries[0].matches, &r.matches);
+            assert_eq!(partial(&r, &entries).next().is_some(), overlaps && !all, "{what}");
+        }
+    }
+
+    #[test]
+    fn rows_overlap_only_with_themselves() {
         for a in ARCHES {
             let of_a: Match = (&a.pattern).into();
-            assert!(overlap(&of_a, &elf) && !overlap(&of_a, &behind));
             for b in ARCHES {
-                assert_eq!(overlap(&of_a, &(&b.pattern).into()), a.name == b.name);
+                let of_b: Match = (&b.pattern).into();
+                assert_eq!(
+                    (overlaps(&of_a, &of_b), covers(&of_a, &of_b)),
+                    (a.name == b.name, a.name == b.name)
+                );
             }
         }
     }

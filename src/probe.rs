@@ -3,25 +3,45 @@
 //! The programs are a hundred bytes each (docs/probes.md): one exits with `(argv[0][0] + geteuid()) & 0xff`, so its status
 //! says that it ran and whether it saw the `argv[0]` that it was given. Each is traced up to its first instruction, where
 //! `/proc/PID/exe` names what the kernel has loaded: the program itself (native) or an interpreter. It registers nothing.
+//!
+//! What the kernel runs *itself* is a question of its own: a handler may take such programs before it. It is put with a program
+//! that the kernel runs as well as any other, and handlers don't know ([`natives`]).
 
 mod programs;
 
+use std::ffi::CString;
 use std::fs::{File, Metadata};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::signal::Signal;
 use nix::unistd::{Pid, geteuid};
 
-use crate::arch::{ARCHES, Arch, host_family, named, own};
+use crate::arch::{ARCHES, Arch};
 use crate::elf::Machine;
 use crate::error::{Cause, Error, Step};
-use crate::sys;
+use crate::host;
+use crate::sys::{self, CHILD_LIMIT, Change, KILL_LIMIT};
 
 /// How many run at the same time: more than two to four gains nothing (docs/probes.md).
 const WIDTH: usize = 4;
+
+/// One that takes longer than this is likely to hang, and holds up nobody else.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// `e_ident[EI_VERSION]`: the kernel's ELF loader doesn't look at it (fs/binfmt_elf.c), and every QEMU's pattern does.
+const EI_VERSION: usize = 6;
+
+/// `e_ident[EI_PAD]` and what is before it: no kernel and no QEMU looks at these bytes, and no pattern of ours.
+const FREE: std::ops::Range<usize> = 8..16;
+
+/// A value that no mask in use (0xff, 0xfe) takes for `EV_CURRENT`, and no handler asks for.
+const NO_VERSION: u8 = 0xf0;
+
+/// Eight bytes that a program can carry, and that a handler can ask for.
+pub type Mark = [u8; 8];
 
 /// What came of running a program of one architecture.
 #[derive(Debug)]
@@ -37,14 +57,43 @@ pub enum Verdict {
     },
     /// The kernel would not execute it: ENOEXEC where nothing is registered for it.
     Refused(Errno),
-    /// A signal ended what was running it; SIGALRM: it took longer than [`sys::PROBE_SECONDS`].
-    Died(Signal),
+    /// This signal ended what was running it.
+    Died(i32),
+    /// It did not finish within [`CHILD_LIMIT`], and was ended.
+    TimedOut,
     /// Something ran and exited with a status that the program never gives.
     Exited(i32),
     /// It could not be tried at all.
     Untried(Errno),
-    /// It was not tried: this kernel is of another family, so it can't run it itself.
-    OtherFamily,
+}
+
+/// Does the kernel run programs of an architecture itself, whatever handlers there are?
+#[derive(Debug)]
+pub enum Native {
+    /// It does: a handler would take them away from it.
+    Yes,
+    /// It doesn't.
+    No,
+    /// That could not be seen, because of this.
+    Unclear(Verdict),
+}
+
+impl Native {
+    /// Does it?
+    #[must_use]
+    pub const fn is_yes(&self) -> bool {
+        matches!(self, Self::Yes)
+    }
+
+    /// What a program says that the kernel alone can run.
+    fn of(verdict: Verdict) -> Self {
+        match verdict {
+            // Where nothing can be traced (under emulation), nothing but the kernel is likely to have run it.
+            Verdict::Ran { by: RanBy::Kernel | RanBy::Unknown, .. } => Self::Yes,
+            Verdict::Refused(Errno::ENOEXEC) => Self::No,
+            other => Self::Unclear(other),
+        }
+    }
 }
 
 /// What ran a program.
@@ -88,14 +137,31 @@ const fn is_refused_to_all(errno: Errno) -> bool {
 pub fn failure(arch: &Arch, verdict: &Verdict) -> Error {
     let failed = |why: Cause| Error::new(Step::Prove, format!("{} programs", arch.name), why);
     match verdict {
-        Verdict::Refused(errno @ (Errno::EACCES | Errno::EPERM)) => failed((*errno).into())
-            .hint("programs in memory can't be executed here; the sysctl vm.memfd_noexec may forbid that"),
+        Verdict::Refused(errno @ (Errno::EACCES | Errno::EPERM))
+        | Verdict::Untried(errno @ (Errno::EACCES | Errno::EPERM)) => {
+            failed((*errno).into()).hint(forbidden())
+        }
         Verdict::Refused(errno) | Verdict::Untried(errno) => failed((*errno).into()),
-        Verdict::Died(signal) => failed(format!("their interpreter died of {signal}").into())
-            .hint("another version of QEMU may do better: images are tagged by it"),
+        Verdict::Died(signal) => {
+            let signal = Signal::try_from(*signal).map_or(format!("signal {signal}"), |s| s.to_string());
+            failed(format!("their interpreter died of {signal}").into())
+                .hint("another version of QEMU may do better: images are tagged by it")
+        }
+        Verdict::TimedOut => failed(format!("they did not finish in {} s", CHILD_LIMIT.as_secs()).into()),
         Verdict::Exited(code) => failed(format!("their interpreter exited with status {code}").into()),
-        Verdict::Ran { .. } | Verdict::OtherFamily => failed("they were not tried".into()),
+        Verdict::Ran { .. } => failed("another handler took them".into()),
     }
+}
+
+/// What may forbid to execute programs in memory.
+fn forbidden() -> String {
+    let by = if host::is_selinux_enforcing() {
+        "SELinux, which is enforcing, or the sysctl vm.memfd_noexec may forbid that \
+         (a container may with --security-opt label=disable)"
+    } else {
+        "the sysctl vm.memfd_noexec may forbid that"
+    };
+    format!("programs in memory can't be executed here; {by}")
 }
 
 /// The program of a row; every row has one.
@@ -104,12 +170,33 @@ fn program(arch: &Arch) -> &'static [u8] {
     found.map_or(&[], |i| programs::PROGRAMS[i].1)
 }
 
+/// The same program, with this mark.
+fn marked(arch: &Arch, mark: Mark) -> Vec<u8> {
+    let mut program = program(arch).to_vec();
+    if let Some(free) = program.get_mut(FREE) {
+        free.copy_from_slice(&mark);
+    }
+    program
+}
+
+/// The same program, for the kernel alone: no handler of QEMU's kind takes it.
+fn unhandled(arch: &Arch) -> Vec<u8> {
+    let mut program = marked(arch, [NO_VERSION; 8]);
+    if let Some(version) = program.get_mut(EI_VERSION) {
+        *version = NO_VERSION;
+    }
+    program
+}
+
 /// A child that is at work.
 struct Running {
     pid: Pid,
     index: usize,
     program: File,
     started: Instant,
+    /// When it is killed; when it has been, when it is given up.
+    until: Instant,
+    is_late: bool,
     by: Option<RanBy>,
     /// Cause it could not execute its program, if that is so.
     refused: Option<Errno>,
@@ -143,31 +230,73 @@ impl Challenge {
 
 /// Runs a program of each of these architectures; the verdicts are in the same order.
 pub fn run<'a>(arches: impl IntoIterator<Item = &'a Arch>) -> Vec<Verdict> {
-    sys::without_huge_pages(|| run_all(arches))
+    run_marked(arches.into_iter().map(|arch| (arch, [0; 8])))
 }
 
-fn run_all<'a>(arches: impl IntoIterator<Item = &'a Arch>) -> Vec<Verdict> {
+/// The same, with programs that carry these marks: a handler whose pattern asks for one takes that program only.
+pub fn run_marked<'a>(items: impl IntoIterator<Item = (&'a Arch, Mark)>) -> Vec<Verdict> {
+    run_all(items.into_iter().map(|(arch, mark)| marked(arch, mark)).collect(), CHILD_LIMIT)
+}
+
+/// Has an emulator run a program of this architecture, without any handler.
+#[must_use]
+pub fn run_by(emulator: &File, arch: &Arch) -> Verdict {
+    let started = Instant::now();
+    let raw = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or(Errno::EIO as i32));
+    let run = || {
+        let program = sys::program_in_memory(program(arch)).map_err(raw)?;
+        let path =
+            CString::new(format!("/proc/self/fd/{}", program.as_raw_fd())).map_err(|_| Errno::EINVAL)?;
+        sys::exit_code_of(emulator, &[c"qemu", &path], started + CHILD_LIMIT)
+    };
+    match run() {
+        Ok(code) if code == Challenge::new().answer(b'/') => {
+            Verdict::Ran { by: RanBy::Unknown, argv0: true, took: started.elapsed() }
+        }
+        Ok(code) => Verdict::Exited(code),
+        Err(Errno::ETIMEDOUT) => Verdict::TimedOut,
+        Err(Errno::EINTR) => Verdict::Died(0),
+        Err(errno) => Verdict::Refused(errno),
+    }
+}
+
+fn run_all(programs: Vec<Vec<u8>>, limit: Duration) -> Vec<Verdict> {
+    sys::without_huge_pages(|| run_each(programs, limit))
+}
+
+fn run_each(programs: Vec<Vec<u8>>, limit: Duration) -> Vec<Verdict> {
     let challenge = Challenge::new();
-    let mut waiting = arches.into_iter().enumerate();
+    let mut waiting = programs.into_iter().enumerate();
     let mut running: Vec<Running> = Vec::with_capacity(WIDTH);
     let mut verdicts: Vec<(usize, Verdict)> = Vec::new();
     loop {
-        while running.len() < WIDTH
-            && let Some((index, arch)) = waiting.next()
+        while running.iter().filter(|r| r.started.elapsed() < SLOW).count() < WIDTH
+            && let Some((index, program)) = waiting.next()
         {
-            match start(index, arch, &challenge) {
+            match start(index, &program, &challenge, limit) {
                 Ok(child) => running.push(child),
                 Err(errno) => verdicts.push((index, Verdict::Untried(errno))),
             }
         }
-        if running.is_empty() {
-            break;
-        }
-        // Only children of this thread: a tracer is a thread, and other threads' children are not ours to reap.
-        match waitpid(None, Some(WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD)) {
-            Ok(status) => settle(status, &mut running, &mut verdicts, &challenge),
-            Err(Errno::EINTR) => {}
-            Err(errno) => verdicts.extend(running.drain(..).map(|r| (r.index, Verdict::Untried(errno)))),
+        let Some(until) = running.iter().map(|r| r.until).min() else { break };
+        let until = if waiting.len() > 0 { until.min(Instant::now() + SLOW) } else { until };
+        let pids: Vec<_> = running.iter().map(|r| r.pid).collect();
+        match sys::wait_for_change(&pids, until) {
+            Ok(Some((pid, change))) => settle(pid, change, &mut running, &mut verdicts, &challenge),
+            Ok(None) => {
+                let now = Instant::now();
+                // It was killed, and can't die: it hangs in the kernel.
+                let stuck = running.extract_if(.., |r| r.is_late && r.until <= now);
+                verdicts.extend(stuck.map(|r| (r.index, Verdict::TimedOut)));
+                for late in running.iter_mut().filter(|r| r.until <= now) {
+                    sys::end(late.pid);
+                    (late.is_late, late.until) = (true, now + KILL_LIMIT);
+                }
+            }
+            Err(errno) => verdicts.extend(running.drain(..).map(|r| {
+                sys::end(r.pid);
+                (r.index, Verdict::Untried(errno))
+            })),
         }
     }
     verdicts.sort_by_key(|(index, _)| *index);
@@ -195,78 +324,52 @@ pub fn honours_set_uid(arch: &Arch, at: &str) -> Result<bool, Errno> {
     }
 }
 
-/// Which of these does the kernel run itself, or by a handler? Those that it can't run itself are not tried, where the kernel
-/// says of what family it is.
-pub fn run_natives<'a>(arches: impl IntoIterator<Item = &'a Arch>) -> Vec<Verdict> {
-    let is_alien = aliens();
-    let arches: Vec<_> = arches.into_iter().collect();
-    let mut tried = run(arches.iter().copied().filter(|a| !is_alien(a))).into_iter();
-    let verdict = |a: &&Arch| if is_alien(a) { Some(Verdict::OtherFamily) } else { tried.next() };
-    arches.iter().map_while(verdict).collect()
+/// Which of these does the kernel run itself? The answers are in the same order.
+///
+/// The kernel's word for what it is comes before any trial, and so does its family: it doesn't run others. The rest is tried with
+/// programs that only the kernel runs, so that it doesn't matter which handlers there are.
+pub fn natives<'a>(arches: impl IntoIterator<Item = &'a Arch>) -> Vec<Native> {
+    let (kernel, is_alien) = (host::kernel_arch(), host::other_family());
+    let known = |arch: &Arch| match kernel {
+        Some(kernel) if kernel.name == arch.name => Some(Native::Yes),
+        _ => is_alien(arch).then_some(Native::No),
+    };
+    let arches: Vec<_> = arches.into_iter().map(|arch| (arch, known(arch))).collect();
+    let open = arches.iter().filter(|(_, known)| known.is_none());
+    let mut tried = run_all(open.map(|(arch, _)| unhandled(arch)).collect(), CHILD_LIMIT).into_iter();
+    arches.into_iter().filter_map(|(_, known)| known.or_else(|| tried.next().map(Native::of))).collect()
 }
 
-/// Does this kernel execute programs of that machine itself? Those of our own, those that it says it is of, and what it can run
-/// besides (i386 on amd64).
-#[must_use]
-pub fn runs_natively(machine: Machine) -> bool {
-    let is_native = |v: &Verdict| matches!(v, Verdict::Ran { by: RanBy::Kernel, .. });
-    let row = || ARCHES.iter().find(|a| a.machine_bytes() == machine);
-    // The kernel's word comes before a trial: under emulation that could not be traced, and QEMU sometimes hangs where several
-    // threads, as those that check binaries, start processes at the same time.
-    machine == own().machine_bytes()
-        || kernel().is_some_and(|kernel| kernel.machine_bytes() == machine)
-        || row().is_some_and(|a| run_natives([a]).iter().any(is_native))
+/// The machines whose programs this host executes, for emulators: that of qus itself, emulated or not, and those that the kernel
+/// runs itself.
+pub fn runnable() -> Vec<Machine> {
+    let natives = ARCHES.iter().zip(natives(ARCHES)).filter(|(_, native)| native.is_yes());
+    let ours = std::iter::once(host::build_arch());
+    natives.map(|(arch, _)| arch).chain(ours).map(Arch::machine_bytes).collect()
 }
 
-/// What this host is. Under emulation that is not what we are ourselves.
-#[must_use]
-pub fn host() -> &'static Arch {
-    kernel().unwrap_or_else(own)
-}
-
-/// Tells of a row whether this kernel can't run it itself: it is of another family.
-pub fn aliens() -> impl Fn(&Arch) -> bool {
-    let family = kernel_family();
-    move |arch| family.as_ref().is_some_and(|family| arch.family != family)
-}
-
-/// The architecture that this kernel says it is of; `None` where the table doesn't know that one.
-fn kernel() -> Option<&'static Arch> {
-    named(&kernel_name()?).next()
-}
-
-/// The family of it.
-fn kernel_family() -> Option<String> {
-    let name = kernel_name()?;
-    let family = host_family(&name);
-    ARCHES.iter().any(|a| a.family == family).then(|| family.to_owned())
-}
-
-/// What this kernel says that it is, since Linux 6.1; unlike `uname`, this is the truth under emulation as well.
-fn kernel_name() -> Option<String> {
-    std::fs::read_to_string("/proc/sys/kernel/arch").ok().map(|name| name.trim().to_owned())
-}
-
-fn start(index: usize, arch: &Arch, challenge: &Challenge) -> Result<Running, Errno> {
+fn start(index: usize, program: &[u8], challenge: &Challenge, limit: Duration) -> Result<Running, Errno> {
     let raw = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or(Errno::EIO as i32));
-    let program = sys::program_in_memory(program(arch)).map_err(raw)?;
+    let program = sys::program_in_memory(program).map_err(raw)?;
     let started = Instant::now();
     let (pid, refused) = sys::spawn_traced(&program, challenge.argv0)?;
-    Ok(Running { pid, index, program, started, by: None, refused, stuck: None })
+    let until = started + limit;
+    Ok(Running { pid, index, program, started, until, is_late: false, by: None, refused, stuck: None })
 }
 
 fn settle(
-    status: WaitStatus,
+    pid: Pid,
+    change: Change,
     running: &mut Vec<Running>,
     verdicts: &mut Vec<(usize, Verdict)>,
     challenge: &Challenge,
 ) {
-    let Some(at) = status.pid().and_then(|pid| running.iter().position(|r| r.pid == pid)) else { return };
-    let verdict = match status {
-        WaitStatus::Stopped(pid, signal) => {
-            let child = &mut running[at];
+    let Some(at) = running.iter().position(|r| r.pid == pid) else { return };
+    let child = &mut running[at];
+    let verdict = match change {
+        Change::Stopped(signal) => {
             // The first stop is the one that execve causes; any other signal is the program's own affair.
-            let passed_on = if signal == Signal::SIGTRAP && child.by.is_none() {
+            let passed_on = if signal == libc::SIGTRAP && child.by.is_none() {
                 child.by = Some(loaded(pid, &child.program));
                 None
             } else {
@@ -276,18 +379,18 @@ fn settle(
             // that has died meanwhile, is what the next wait reports.
             if let Err(errno) = sys::detach(pid, passed_on) {
                 child.stuck = Some(errno);
-                let _ = kill(pid, Signal::SIGKILL);
+                sys::end(pid);
             }
             return;
         }
-        WaitStatus::Signaled(_, signal, _) => match running[at] {
-            Running { stuck: Some(errno), .. } => Verdict::Untried(errno),
+        Change::Died(signal) => match child {
+            Running { is_late: true, .. } => Verdict::TimedOut,
+            Running { stuck: Some(errno), .. } => Verdict::Untried(*errno),
             // The kernel had loaded it, and somebody ended it (out of memory): that says nothing of its architecture.
             Running { by: Some(RanBy::Kernel), .. } => Verdict::Untried(Errno::EINTR),
             _ => Verdict::Died(signal),
         },
-        WaitStatus::Exited(_, code) => {
-            let child = &mut running[at];
+        Change::Exited(code) => {
             let took = child.started.elapsed();
             let argv0 = code == challenge.answer(challenge.argv0);
             if let Some(errno) = child.refused {
@@ -298,7 +401,6 @@ fn settle(
                 Verdict::Exited(code)
             }
         }
-        _ => return,
     };
     verdicts.push((running.swap_remove(at).index, verdict));
 }
@@ -343,16 +445,53 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_cannot_run_itself_is_not_tried_and_all_else_is() {
-        for (arch, verdict) in ARCHES.iter().zip(run_natives(ARCHES)) {
-            let is_of_its_family = kernel_family().is_none_or(|family| arch.family == family);
-            assert_eq!(matches!(verdict, Verdict::OtherFamily), !is_of_its_family, "{}", arch.name);
+    fn a_program_for_the_kernel_alone_is_taken_by_no_pattern() {
+        for arch in ARCHES {
+            let head = unhandled(arch);
+            assert!(!ARCHES.iter().any(|a| a.pattern.matches(&head)), "{}", arch.name);
+            assert!(arch.pattern.matches(&marked(arch, *b"12345678")), "{}: marks are free", arch.name);
         }
     }
 
     #[test]
+    fn the_kernels_word_comes_before_a_trial() {
+        let (kernel, is_alien) = (host::kernel_arch(), host::other_family());
+        for (arch, native) in ARCHES.iter().zip(natives(ARCHES)) {
+            assert!(!matches!(native, Native::Unclear(_)), "{}: {native:?}", arch.name);
+            assert!(!(is_alien(arch) && native.is_yes()), "{}", arch.name);
+            assert!(kernel.is_none_or(|k| k.name != arch.name) || native.is_yes(), "{}", arch.name);
+        }
+    }
+
+    #[test]
+    fn only_a_refusal_says_that_the_kernel_does_not_run_it() {
+        let by = |by| Native::of(Verdict::Ran { by, argv0: true, took: Duration::ZERO });
+        assert!(by(RanBy::Kernel).is_yes() && by(RanBy::Unknown).is_yes());
+        let taken = by(RanBy::Interpreter(File::open("/proc/self/exe").unwrap()));
+        assert!(matches!(taken, Native::Unclear(Verdict::Ran { .. })));
+        assert!(matches!(Native::of(Verdict::Refused(Errno::ENOEXEC)), Native::No));
+        for unclear in [Verdict::Refused(Errno::ENOENT), Verdict::Refused(Errno::EACCES), Verdict::TimedOut] {
+            assert!(matches!(Native::of(unclear), Native::Unclear(_)));
+        }
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn what_loops_is_ended_in_time_and_holds_up_nobody() {
+        let own = program(host::build_arch());
+        let mut looping = own.to_vec();
+        looping[120..122].copy_from_slice(b"\xeb\xfe");
+        let programs = [vec![looping; WIDTH + 2], vec![own.to_vec()]].concat();
+        let started = Instant::now();
+        let mut verdicts = run_all(programs, Duration::from_millis(100));
+        assert!(verdicts.pop().unwrap().ran());
+        assert!(verdicts.iter().all(|v| matches!(v, Verdict::TimedOut)), "{verdicts:?}");
+        assert!(started.elapsed() < KILL_LIMIT);
+    }
+
+    #[test]
     fn this_machines_own_program_runs_natively() {
-        let own = named(std::env::consts::ARCH).next().unwrap();
+        let own = crate::arch::named(std::env::consts::ARCH).next().unwrap();
         let verdicts = run([own, own]);
         assert!(
             matches!(verdicts[..], [Verdict::Ran { by: RanBy::Kernel, argv0: true, .. }, _]),

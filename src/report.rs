@@ -4,12 +4,11 @@ mod json;
 mod text;
 mod value;
 
-use crate::arch::{ARCHES, Arch, PREFIX};
+use crate::arch::{ARCHES, Arch};
 use crate::error::{Error, Exit, printable};
 use crate::outcome::{Grade, REVISION, Report, VERSION};
-use crate::plan::is_qemu;
 use crate::probe::RanBy;
-use crate::rule::{Entry, Match};
+use crate::rule::{Entry, Match, Owner};
 
 /// What is to be written where, and the exit code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +24,7 @@ pub struct Rendered {
 /// A command line that was not understood.
 #[must_use]
 pub fn misuse(error: &Error) -> Rendered {
-    Rendered { stdout: String::new(), stderr: format!("qus: {error}\n"), exit: error.exit() }
+    Rendered { stdout: String::new(), stderr: error.line(), exit: error.exit() }
 }
 
 /// Everything that a run has to say, or with `quiet` what went wrong; a document that is asked for is printed all the same.
@@ -39,14 +38,14 @@ pub fn render(report: &Report, json: bool, quiet: bool) -> Rendered {
         (false, false) => report.outcomes.iter().map(text::outcome).collect(),
     };
     let notes = report.notes.iter().filter(|_| !quiet).map(|n| format!("qus: note: {}\n", printable(n)));
-    let stderr = notes.chain(report.errors.iter().map(|e| format!("qus: {e}\n"))).collect();
+    let stderr = notes.chain(report.errors.iter().map(Error::line)).collect();
     Rendered { stdout, stderr, exit }
 }
 
 const fn grade_key(grade: Grade) -> &'static str {
     match grade {
         Grade::Good => "ok",
-        Grade::Warning => "doubtful",
+        Grade::Warning => "warn",
         Grade::Broken => "broken",
     }
 }
@@ -61,7 +60,7 @@ const fn by_key(by: &RanBy) -> Option<&'static str> {
 
 /// Which row of the table its programs are of.
 fn architecture(entry: &Entry) -> String {
-    let takes = |a: &&Arch| Entry { enabled: true, ..entry.clone() }.takes(a.pattern.magic());
+    let takes = |a: &&Arch| Entry { enabled: true, ..entry.clone() }.matches(a.pattern.magic());
     match (&entry.matches, ARCHES.iter().find(takes)) {
         (_, Some(arch)) => arch.name.to_owned(),
         (Match::Extension(dot), None) => format!("*.{dot}"),
@@ -69,13 +68,14 @@ fn architecture(entry: &Entry) -> String {
     }
 }
 
-/// Whose it is, as far as its name and its interpreter tell.
+/// Whose a handler is, as it is called in all reports.
 fn owner(entry: &Entry) -> &'static str {
-    match entry {
-        e if e.name.starts_with(PREFIX) && e.interpreter.starts_with("/qus/") => "qus",
-        e if is_qemu(e) => "qemu",
-        e if e.name.starts_with("WSLInterop") => "wsl",
-        _ => "other",
+    match entry.owner() {
+        Owner::Qus => "qus",
+        Owner::Distribution => "distribution",
+        Owner::Qemu => "qemu",
+        Owner::Wsl => "wsl",
+        Owner::ThirdParty => "third-party",
     }
 }
 

@@ -22,7 +22,9 @@ pub enum Command {
     Doctor,
     /// Register handlers.
     Install(Install),
-    /// Remove handlers.
+    /// Register these handlers, and remove all others that are called `qemu-*`.
+    Reset(Install),
+    /// Remove handlers. All, or all but some, are those that no target is known for, too.
     Remove(Remove),
     /// Write files of handlers for the host's own tools, which register at boot.
     Export(Export),
@@ -58,15 +60,24 @@ pub enum Targets {
     /// All that there are.
     #[default]
     All,
+    /// All but these: as with all, what is not there is not missed.
+    AllBut(Vec<&'static str>),
     /// These, by their own names.
     These(Vec<&'static str>),
 }
 
 impl Targets {
+    /// Was each of them asked for by its name?
+    #[must_use]
+    pub const fn are_named(&self) -> bool {
+        matches!(self, Self::These(_))
+    }
+
     /// The rows of the table, in its order.
     pub fn rows(&self) -> impl Iterator<Item = &'static Arch> + '_ {
         ARCHES.iter().filter(move |a| match self {
             Self::All => true,
+            Self::AllBut(targets) => !targets.contains(&a.target),
             Self::These(targets) => targets.contains(&a.target),
         })
     }
@@ -156,15 +167,13 @@ pub struct Hold {
     pub strict: bool,
 }
 
-/// Remove handlers.
+/// Remove handlers. All, or all but some, are those that no target is known for, too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remove {
     /// Of which targets; all: every handler named `qemu-*`.
     pub targets: Targets,
     /// Handlers called `qemu-*` that are no target's, by their whole names.
     pub handlers: Vec<String>,
-    /// Of all, these are kept.
-    pub except: Vec<&'static str>,
     /// Remove them although that would take handlers of others along.
     pub force: bool,
     /// Only say what would be done.
@@ -177,7 +186,7 @@ impl Remove {
     /// Remove these, now.
     #[must_use]
     pub const fn of(targets: Targets) -> Self {
-        Self { targets, handlers: Vec::new(), except: Vec::new(), force: false, dry_run: false, mount: None }
+        Self { targets, handlers: Vec::new(), force: false, dry_run: false, mount: None }
     }
 }
 

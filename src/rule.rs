@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::elf::Pattern;
+use crate::elf::{PADDING, Pattern};
 
 /// `MAX_REGISTER_LENGTH` in fs/binfmt_misc.c: longer lines are refused.
 pub const LINE_MAX: usize = 1920;
@@ -118,49 +118,125 @@ impl fmt::Display for RuleError {
     }
 }
 
+/// What qus writes where a pattern compares nothing: bytes 8 to 15 of the magic ([`PADDING`]). The kernel keeps them and shows
+/// them, so that an entry says itself that qus registered it, and in which run; no name, path or owner of a file says that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// Its emulator was opened through a detached tree, which the handler holds (see [`crate::anchor`]).
+    pub anchored: bool,
+    /// Handlers that no anchor of qus keeps were there before: something else holds this binfmt_misc.
+    pub joined: bool,
+    /// A `hold` registered it, and looks after it while it runs.
+    pub held: bool,
+    /// Of the run that registered it.
+    pub nonce: [u8; 4],
+}
+
+impl Signature {
+    const NAME: [u8; 3] = *b"qus";
+    const ANCHORED: u8 = 1;
+    const JOINED: u8 = 2;
+    const HELD: u8 = 4;
+
+    /// The bytes, in the order of the magic.
+    #[must_use]
+    pub const fn bytes(self) -> [u8; 8] {
+        let flags = self.anchored as u8 * Self::ANCHORED
+            + self.joined as u8 * Self::JOINED
+            + self.held as u8 * Self::HELD;
+        let ([q, u, s], [a, b, c, d]) = (Self::NAME, self.nonce);
+        [q, u, s, flags, a, b, c, d]
+    }
+
+    fn read(bytes: [u8; 8]) -> Option<Self> {
+        let [q, u, s, flags, nonce @ ..] = bytes;
+        let is_set = |flag| flags & flag != 0;
+        let (anchored, joined, held) = (is_set(Self::ANCHORED), is_set(Self::JOINED), is_set(Self::HELD));
+        ([q, u, s] == Self::NAME).then_some(Self { anchored, joined, held, nonce })
+    }
+}
+
 impl Rule {
+    /// The same rule, signed.
+    #[must_use]
+    pub fn signed(&self, signature: Signature) -> Self {
+        self.padded(signature, 0)
+    }
+
+    /// What it is signed with.
+    #[must_use]
+    pub fn signature(&self) -> Option<Signature> {
+        self.matches.signature()
+    }
+
+    /// A rule that takes only programs with this signature in their own headers: the probes of one run, and nobody else's.
+    #[must_use]
+    pub fn for_probes(&self, signature: Signature) -> Self {
+        self.padded(signature, 0xff)
+    }
+
+    fn padded(&self, signature: Signature, bits: u8) -> Self {
+        let mut rule = self.clone();
+        if let Match::Magic { offset: 0, magic, mask } = &mut rule.matches {
+            magic[PADDING].copy_from_slice(&signature.bytes());
+            mask[PADDING].fill(bits);
+        }
+        rule
+    }
+
     /// The line to write to `register`, without a newline.
     ///
     /// # Errors
     /// [`RuleError`], where the line would be refused or misunderstood.
     pub fn line(&self) -> Result<String, RuleError> {
-        let forbidden = |s: &str| s.is_empty() || s.contains(['\n', '\0']);
-        if forbidden(&self.name)
-            || self.name.len() > NAME_MAX
-            || self.name.contains('/')
-            || matches!(self.name.as_str(), "." | ".." | "register" | "status")
-        {
-            return Err(RuleError::BadName);
-        }
-        if forbidden(&self.interpreter) {
-            return Err(RuleError::BadInterpreter);
-        }
-        let extension = match &self.matches {
-            Match::Magic { offset, magic, mask } => {
-                let is_good =
-                    !magic.is_empty() && mask.len() == magic.len() && offset + magic.len() <= HEAD_MAX;
-                if is_good { "" } else { return Err(RuleError::BadMatch) }
-            }
-            Match::Extension(dot) if forbidden(dot) || dot.contains('/') => return Err(RuleError::BadMatch),
-            Match::Extension(dot) => dot,
-            Match::Unknown => return Err(RuleError::Unknown),
-        };
-        let texts = [self.name.as_str(), &self.interpreter, extension];
-        let taken = |d: u8| texts.iter().any(|text| text.as_bytes().contains(&d));
-        let d = char::from(*DELIMITERS.iter().find(|d| !taken(**d)).ok_or(RuleError::NoDelimiter)?);
-        let (kind, offset, magic, mask) = match &self.matches {
-            Match::Magic { offset: 0, magic, mask } => ("M", String::new(), escaped(magic), escaped(mask)),
-            Match::Magic { offset, magic, mask } => ("M", offset.to_string(), escaped(magic), escaped(mask)),
-            Match::Extension(dot) => ("E", String::new(), dot.clone(), String::new()),
-            Match::Unknown => return Err(RuleError::Unknown),
-        };
-        let mut line = String::with_capacity(256);
-        for field in [&self.name, kind, &offset, &magic, &mask, &self.interpreter, &self.flags.to_string()] {
-            line.push(d);
-            line.push_str(field);
-        }
-        if line.len() > LINE_MAX { Err(RuleError::TooLong(line.len())) } else { Ok(line) }
+        line(&self.name, &self.matches, true, &self.interpreter, &self.flags.to_string())
     }
+}
+
+/// Says a handler in a line.
+fn line(
+    name: &str,
+    matches: &Match,
+    has_mask: bool,
+    interpreter: &str,
+    flags: &str,
+) -> Result<String, RuleError> {
+    let forbidden = |s: &str| s.is_empty() || s.contains(['\n', '\0']);
+    if forbidden(name)
+        || name.len() > NAME_MAX
+        || name.contains('/')
+        || matches!(name, "." | ".." | "register" | "status")
+    {
+        return Err(RuleError::BadName);
+    }
+    if forbidden(interpreter) {
+        return Err(RuleError::BadInterpreter);
+    }
+    let extension = match matches {
+        Match::Magic { offset, magic, mask } => {
+            let is_good = !magic.is_empty() && mask.len() == magic.len() && offset + magic.len() <= HEAD_MAX;
+            if is_good { "" } else { return Err(RuleError::BadMatch) }
+        }
+        Match::Extension(dot) if forbidden(dot) || dot.contains('/') => return Err(RuleError::BadMatch),
+        Match::Extension(dot) => dot,
+        Match::Unknown => return Err(RuleError::Unknown),
+    };
+    let texts = [name, interpreter, extension, flags];
+    let taken = |d: u8| texts.iter().any(|text| text.as_bytes().contains(&d));
+    let d = char::from(*DELIMITERS.iter().find(|d| !taken(**d)).ok_or(RuleError::NoDelimiter)?);
+    let masked = |mask: &[u8]| if has_mask { escaped(mask) } else { String::new() };
+    let (kind, offset, magic, mask) = match matches {
+        Match::Magic { offset: 0, magic, mask } => ("M", String::new(), escaped(magic), masked(mask)),
+        Match::Magic { offset, magic, mask } => ("M", offset.to_string(), escaped(magic), masked(mask)),
+        Match::Extension(dot) => ("E", String::new(), dot.clone(), String::new()),
+        Match::Unknown => return Err(RuleError::Unknown),
+    };
+    let mut line = String::with_capacity(256);
+    for field in [name, kind, &offset, &magic, &mask, interpreter, flags] {
+        line.push(d);
+        line.push_str(field);
+    }
+    if line.len() > LINE_MAX { Err(RuleError::TooLong(line.len())) } else { Ok(line) }
 }
 
 /// Bytes as `\xHH`: the kernel, systemd and binfmt-support all read that, and a NUL can be said in it.
@@ -191,6 +267,8 @@ pub struct Entry {
     pub flags: String,
     /// Which files it is for.
     pub matches: Match,
+    /// Does the kernel show a mask? Without one, all bits count.
+    pub has_mask: bool,
 }
 
 impl From<&Pattern> for Match {
@@ -217,6 +295,39 @@ pub enum Match {
     Unknown,
 }
 
+/// Whose a handler is, as far as it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// qus, which has signed it.
+    Qus,
+    /// The distribution's own package of QEMU (Debian's folder for it).
+    Distribution,
+    /// Another QEMU: another tool's, an older qus', or registered by a file of binfmt.d.
+    Qemu,
+    /// The Windows Subsystem for Linux.
+    Wsl,
+    /// Anybody else.
+    ThirdParty,
+}
+
+impl Match {
+    fn signature(&self) -> Option<Signature> {
+        let Self::Magic { offset: 0, magic, .. } = self else { return None };
+        Signature::read(magic.get(PADDING)?.try_into().ok()?)
+    }
+
+    /// Are the same bits compared with the same values? What stands under zeros of the mask means nothing.
+    #[must_use]
+    pub fn takes_what(&self, other: &Self) -> bool {
+        let (Self::Magic { offset, magic, mask }, Self::Magic { offset: o, magic: m, mask: k }) =
+            (self, other)
+        else {
+            return self == other;
+        };
+        offset == o && mask == k && magic.iter().zip(m).zip(mask).all(|((a, b), bits)| (a ^ b) & bits == 0)
+    }
+}
+
 impl Entry {
     /// Reads what the kernel shows of the entry `name`. Tolerant: unknown lines and flags are kept or skipped, never an error.
     #[must_use]
@@ -227,10 +338,12 @@ impl Entry {
         let enabled = lines().next() == Some("enabled");
         let field = |key: &str| lines().find_map(|l| l.strip_prefix(key)).unwrap_or_default();
         let magic = unhex(field("magic "));
+        let mask = unhex(field("mask "));
+        let has_mask = mask.is_some();
         let matches = if let Some(dot) = lines().find_map(|l| l.strip_prefix("extension .")) {
             Match::Extension(dot.to_owned())
         } else if let Some(magic) = magic.filter(|m| !m.is_empty()) {
-            let mask = unhex(field("mask ")).filter(|m| m.len() == magic.len());
+            let mask = mask.filter(|m| m.len() == magic.len());
             Match::Magic {
                 // One that is no number of this machine's is behind all that the kernel reads.
                 offset: match field("offset ") {
@@ -249,12 +362,13 @@ impl Entry {
             interpreter: field("interpreter ").to_owned(),
             flags: field("flags: ").to_owned(),
             matches,
+            has_mask,
         }
     }
 
     /// Would the kernel use it for a file that begins with `head`?
     #[must_use]
-    pub fn takes(&self, head: &[u8]) -> bool {
+    pub fn matches(&self, head: &[u8]) -> bool {
         match &self.matches {
             Match::Magic { offset, magic, mask } if self.enabled => magic
                 .iter()
@@ -265,24 +379,58 @@ impl Entry {
         }
     }
 
-    /// Is this what the kernel would show if `rule` had been registered?
+    /// Is this what the kernel would show if `rule` had been registered, signed or not?
     #[must_use]
     pub fn is(&self, rule: &Rule) -> bool {
         self.enabled
             && self.name == rule.name
             && self.interpreter == rule.interpreter
             && self.flags == rule.flags.as_reported().to_string()
-            && self.matches == rule.matches
+            && self.matches.takes_what(&rule.matches)
     }
 
-    /// The rule that brings this handler back.
+    /// What qus has written into it, if qus registered it; `None` for entries of other tools and older versions.
     #[must_use]
-    pub fn rule(&self) -> Rule {
-        Rule {
-            name: self.name.clone(),
-            matches: self.matches.clone(),
-            interpreter: self.interpreter.clone(),
-            flags: Flags::parse(&self.flags),
+    pub fn signature(&self) -> Option<Signature> {
+        self.matches.signature()
+    }
+
+    /// Is its interpreter a QEMU? By the names of its file and of Debian's folder for them, whatever the handler is called.
+    #[must_use]
+    pub fn is_qemu(&self) -> bool {
+        let mut parts = self.interpreter.rsplit('/');
+        parts.next().is_some_and(|file| file.starts_with("qemu")) || parts.next() == Some("qemu-binfmt")
+    }
+
+    /// Does it take probes of qus only?
+    #[must_use]
+    pub fn is_trial(&self) -> bool {
+        let is_compared =
+            |mask: &Vec<u8>| mask.get(PADDING).is_some_and(|bits| bits.iter().all(|b| *b == 0xff));
+        self.signature().is_some() && matches!(&self.matches, Match::Magic { mask, .. } if is_compared(mask))
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        match self {
+            _ if self.signature().is_some() => Owner::Qus,
+            _ if self.interpreter.contains("/qemu-binfmt/") => Owner::Distribution,
+            _ if self.is_qemu() => Owner::Qemu,
+            _ if self.name.starts_with("WSLInterop") => Owner::Wsl,
+            _ => Owner::ThirdParty,
+        }
+    }
+
+    /// The line that brings this handler back as it is, with the flags that this version doesn't know; it is enabled then.
+    ///
+    /// # Errors
+    /// As [`Rule::line`].
+    pub fn line(&self) -> Result<String, RuleError> {
+        // What is not UTF-8 was replaced when it was read, and can't be said again.
+        match self.interpreter.contains(char::REPLACEMENT_CHARACTER) {
+            true => Err(RuleError::BadInterpreter),
+            false => line(&self.name, &self.matches, self.has_mask, &self.interpreter, &self.flags),
         }
     }
 }
@@ -303,7 +451,7 @@ mod tests {
     fn rule(interpreter: &str) -> Rule {
         let arch = &ARCHES[0];
         Rule {
-            name: arch.entry(),
+            name: arch.handler_name(),
             matches: (&arch.pattern).into(),
             interpreter: interpreter.to_owned(),
             flags: Flags { preserve_argv0: true, fix_binary: true, ..Flags::default() },
@@ -347,7 +495,8 @@ mod tests {
     #[test]
     fn every_row_is_read_back_as_it_was_registered() {
         for arch in ARCHES {
-            let rule = Rule { name: arch.entry(), matches: (&arch.pattern).into(), ..rule("/usr/bin/qemu") };
+            let rule =
+                Rule { name: arch.handler_name(), matches: (&arch.pattern).into(), ..rule("/usr/bin/qemu") };
             let hex = |b: &[u8]| b.iter().map(|b| format!("{b:02x}")).collect::<String>();
             let text = format!(
                 "enabled\ninterpreter /usr/bin/qemu\nflags: PF\noffset 0\nmagic {}\nmask {}\n",
@@ -356,7 +505,7 @@ mod tests {
             );
             let entry = Entry::parse(&rule.name, text.as_bytes());
             assert!(entry.is(&rule), "{text}");
-            assert!(entry.takes(arch.pattern.magic()));
+            assert!(entry.matches(arch.pattern.magic()));
             assert!(!Entry::parse(&rule.name, text.replace("enabled", "disabled").as_bytes()).is(&rule));
             assert!(!Entry::parse(&rule.name, text.replace("PF", "F").as_bytes()).is(&rule));
         }
@@ -368,7 +517,7 @@ mod tests {
         assert_eq!((jar.enabled, &jar.matches), (false, &Match::Extension("jar".to_owned())));
         let python =
             Entry::parse("py", b"enabled\ninterpreter /usr/bin/python3\nflags: \noffset 0\nmagic cb0d0d0a\n");
-        assert!(python.takes(b"\xcb\r\r\n") && !python.takes(b"\xcb\r\r"));
+        assert!(python.matches(b"\xcb\r\r\n") && !python.matches(b"\xcb\r\r"));
         let new = Entry::parse("x", b"enabled\ninterpreter /x\nflags: PTL\nbpf 7\n");
         assert_eq!((new.matches, new.flags.as_str()), (Match::Unknown, "PTL"));
         assert_eq!(Entry::parse("odd", b"enabled\ninterpreter /x\r\n").interpreter, "/x\r");
@@ -378,7 +527,7 @@ mod tests {
         for offset in [u64::MAX.to_string(), u64::from(u32::MAX).to_string(), "9".repeat(30), "x".to_owned()]
         {
             let far = Entry::parse("far", format!("enabled\noffset {offset}\nmagic 7f454c46\n").as_bytes());
-            assert!(!far.takes(b"\x7fELF") && far.rule().line().is_err(), "{offset}");
+            assert!(!far.matches(b"\x7fELF") && far.line().is_err(), "{offset}");
         }
     }
 }

@@ -3,10 +3,12 @@
 
 use std::ffi::{CStr, CString};
 use std::fs::{File, Permissions};
-use std::io::{Read, Write};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::io::{Read, Seek, Write};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -14,12 +16,17 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, clone, unshare};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::prctl;
-use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Gid, Pid, Uid, getegid, geteuid, pipe2};
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, kill, killpg, signal};
+use nix::unistd::{ForkResult, Gid, Pid, Uid, getegid, geteuid, getpid, pipe2};
 
-/// Seconds that a probe may take before the kernel ends it. QEMU starts in some 10 ms; emulated twice on a busy board, in 2 s.
-pub const PROBE_SECONDS: libc::c_uint = 20;
+/// What a child may take before it is killed. QEMU starts in some 10 ms; emulated twice on a busy board, in 2 s.
+pub const CHILD_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long a killed child may take to die: one that waits for a dead disk doesn't, and is left behind.
+pub const KILL_LIMIT: Duration = Duration::from_secs(2);
+
+/// Bytes of what a child prints that are of interest; who prints more is ended by SIGXFSZ.
+const OUTPUT_MAX: u64 = 64 * 1024;
 
 /// Clones the mount tree below `at` into a tree that belongs to no namespace (`open_tree(2)`, Linux 5.2).
 ///
@@ -36,39 +43,113 @@ pub fn clone_tree(at: impl AsFd) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Is the file system that this file is on one whose user namespace this process is privileged in? Any other answer than yes is no.
+///
+/// `FITHAW` asks the kernel to thaw it, which CAP_SYS_ADMIN in the namespace that mounted it allows (ioctl_fsthaw in fs/ioctl.c);
+/// what is not frozen gives EINVAL then, EPERM before, and stays as it is.
+#[must_use]
+pub fn owns_file_system(file: &File) -> bool {
+    /// `_IOWR('X', 120, int)` in include/uapi/linux/fs.h.
+    const FITHAW: u32 = 0xC004_5878;
+    // SAFETY: the kernel takes no third argument for this request; the descriptor is open while `file` is borrowed.
+    let answer = unsafe { libc::ioctl(file.as_raw_fd(), FITHAW as _, 0) };
+    answer == 0 || Errno::last() == Errno::EINVAL
+}
+
 /// An executable file in memory that holds `bytes`.
 ///
 /// # Errors
 /// The kernel's: EACCES where the sysctl `vm.memfd_noexec` forbids it, ENOMEM, EMFILE.
 pub fn program_in_memory(bytes: &[u8]) -> std::io::Result<File> {
-    // Kernels before 6.3 do not know the flag; later ones want to be told that it shall be executable.
-    let fd = memfd_create(c"qus-probe", MFdFlags::from_bits_retain(libc::MFD_EXEC))
-        .or_else(|_| memfd_create(c"qus-probe", MFdFlags::empty()))?;
-    let mut file = File::from(fd);
+    let mut file = file_in_memory(c"qus-probe", MFdFlags::from_bits_retain(libc::MFD_EXEC))?;
     file.write_all(bytes)?;
     Ok(file)
+}
+
+/// Kernels before 6.3 do not know the flags that say whether it shall be executable; later ones want to be told.
+fn file_in_memory(name: &CStr, flags: MFdFlags) -> Result<File, Errno> {
+    let created = memfd_create(name, flags);
+    created.or_else(|_| memfd_create(name, flags & MFdFlags::MFD_CLOEXEC)).map(File::from)
 }
 
 /// Bytes of stack for a child that makes a few system calls.
 const CHILD_STACK: usize = 16 * 1024;
 
 /// Starts `program` with that `argv[0]`, no further arguments and no environment, traced by us; the child, and why it could not
-/// execute that, if so. We stand still until it has done one or the other, as with vfork(2): a copy of our memory would cost
-/// more than all that it does.
+/// execute that, if so.
 ///
 /// Where tracing works, the child stops with SIGTRAP once its new program is in place and must be detached from. Where it
-/// does not (under qemu-user), the child just goes on. SIGALRM ends it after [`PROBE_SECONDS`].
+/// does not (under qemu-user), the child just goes on. It has to be waited for with [`wait_for_change`].
 ///
 /// # Errors
 /// The kernel's answer to clone and pipe2: EAGAIN, ENOMEM, EMFILE.
 pub fn spawn_traced(program: &File, argv0: u8) -> Result<(Pid, Option<Errno>), Errno> {
     let path = CString::new(format!("/proc/self/fd/{}", program.as_raw_fd())).map_err(|_| Errno::EINVAL)?;
+    let argv0 = [argv0, 0];
+    let argv0 = CStr::from_bytes_with_nul(&argv0).map_err(|_| Errno::EINVAL)?;
+    spawn(&path, &[argv0], Io::Traced)
+}
+
+/// What a program prints to stdout that is given these arguments, the first of which is its `argv[0]`, and no environment.
+///
+/// # Errors
+/// Those of starting it; ETIMEDOUT where it took longer than that, EIO where it failed, or printed too much.
+pub fn output_of(program: &Path, arguments: &[&CStr], until: Instant) -> std::io::Result<Vec<u8>> {
+    // Not a pipe: whoever inherits that could keep it open after the program has ended.
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
+    let mut output = file_in_memory(c"qus-output", flags)?;
+    let path = CString::new(std::path::absolute(program)?.as_os_str().as_bytes())?;
+    let (child, refused) = spawn(&path, arguments, Io::Output(output.as_raw_fd()))?;
+    let code = wait_for_end(child, until)?;
+    match refused {
+        Some(errno) => return Err(errno.into()),
+        None if code != 0 => return Err(Errno::EIO.into()),
+        None => {}
+    }
+    let mut bytes = Vec::new();
+    output.rewind()?;
+    output.take(OUTPUT_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The exit status of an open file that is executed with these arguments.
+///
+/// # Errors
+/// As [`output_of`], but for how it exits.
+pub fn exit_code_of(program: &File, arguments: &[&CStr], until: Instant) -> Result<i32, Errno> {
+    let path = CString::new(format!("/proc/self/fd/{}", program.as_raw_fd())).map_err(|_| Errno::EINVAL)?;
+    let (child, refused) = spawn(&path, arguments, Io::None)?;
+    let code = wait_for_end(child, until)?;
+    refused.map_or(Ok(code), Err)
+}
+
+/// What is special about a child.
+#[derive(Clone, Copy)]
+enum Io {
+    /// Nothing: what it prints is lost.
+    None,
+    /// The same, and it is traced.
+    Traced,
+    /// What it prints goes to this file.
+    Output(RawFd),
+}
+
+/// Starts a program; the child, and why it could not be executed, if so. We stand still until it has done one or the other, as
+/// with vfork(2): a copy of our memory would cost more than all that it does.
+fn spawn(path: &CStr, arguments: &[&CStr], io: Io) -> Result<(Pid, Option<Errno>), Errno> {
+    let arguments: Vec<_> =
+        arguments.iter().map(|a| a.as_ptr()).chain(std::iter::once(std::ptr::null())).collect();
     // Closed by execve. It is no matter of memory that we share: qemu-user makes a fork of what follows.
     let (answer, refusal) = pipe2(OFlag::O_CLOEXEC)?;
+    let parent = getpid();
     let child = || {
-        // SAFETY: the call has no pointers. A refusal is visible to the parent: there will be no stop.
-        unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) };
-        let errno = execute(&path, argv0).to_ne_bytes();
+        // SAFETY: this is a child that only goes on to execve, the strings are NUL-terminated and the list of them ends with
+        // NULL; all of it was prepared by the parent, which waits.
+        let errno = unsafe {
+            confine(parent, io);
+            execute(path, &arguments)
+        };
+        let errno = errno.to_ne_bytes();
         // SAFETY: `errno` lives during the calls. The second doesn't return, and neither runs code of ours.
         unsafe {
             libc::write(refusal.as_raw_fd(), errno.as_ptr().cast(), errno.len());
@@ -79,12 +160,107 @@ pub fn spawn_traced(program: &File, argv0: u8) -> Result<(Pid, Option<Errno>), E
     let flags = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK;
     // SAFETY: this thread waits until the child has left our memory (CLONE_VFORK), so the stack and all that `child` refers to
     // outlive its use of them. The child only makes system calls on memory that was prepared before: nothing is allocated, no
-    // lock is taken, no destructor runs, and it leaves by execve or _exit. The one thing of ours that it changes is errno.
+    // lock is taken, no destructor runs, and it leaves by execve or _exit. The one thing of ours that it changes is errno:
+    // handlers of signals are not shared (CLONE_SIGHAND).
     let pid = unsafe { clone(Box::new(child), &mut stack, flags, Some(libc::SIGCHLD)) }?;
     drop(refusal);
     let mut errno = [0; size_of::<i32>()];
     let refused = File::from(answer).read_exact(&mut errno).is_ok();
     Ok((pid, refused.then(|| Errno::from_raw(i32::from_ne_bytes(errno)))))
+}
+
+/// What has become of a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It has exited with this status.
+    Exited(i32),
+    /// This signal has ended it.
+    Died(i32),
+    /// It is traced, and stands still because of this signal.
+    Stopped(i32),
+}
+
+/// Waits until one of these children of this thread has changed; `None` when the time is over. When one has ended, so has all
+/// that it had started, unless that has left its process group.
+///
+/// The clock is the parent's: a child, and whoever starts us, can ignore or block SIGALRM.
+///
+/// # Errors
+/// The kernel's, but not EINTR.
+pub fn wait_for_change(children: &[Pid], until: Instant) -> Result<Option<(Pid, Change)>, Errno> {
+    /// Another thread, which doesn't block it, may take the signal. It is only a hint that something has happened.
+    const GLANCE: Duration = Duration::from_millis(100);
+    // Blocked before we look: what happens after that is not missed.
+    let old = SigSet::from(Signal::SIGCHLD).thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+    let changed = loop {
+        let look = |child: &Pid| change_of(*child).map(|c| c.map(|c| (*child, c))).transpose();
+        let left = until.saturating_duration_since(Instant::now());
+        match children.iter().find_map(look) {
+            Some(changed) => break changed.map(Some),
+            None if left.is_zero() => break Ok(None),
+            None => match wait_for(&[Signal::SIGCHLD], left.min(GLANCE)) {
+                Ok(_) => {}
+                Err(errno) => break Err(errno),
+            },
+        }
+    };
+    old.thread_set_mask()?;
+    changed
+}
+
+fn change_of(child: Pid) -> Result<Option<Change>, Errno> {
+    let id = child.as_raw().cast_unsigned();
+    // Children of other threads are theirs: a tracer is a thread.
+    let flags = libc::WNOHANG | libc::__WNOTHREAD;
+    let mut status = 0;
+    // SAFETY: plain old data, for which zeros are valid; the kernel, or qemu-user, leaves them where nothing has happened.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `info` is ours to write to during the call.
+    let looked =
+        unsafe { libc::waitid(libc::P_PID, id, &raw mut info, flags | libc::WEXITED | libc::WNOWAIT) };
+    match Errno::result(looked) {
+        Ok(_) if info.si_code == 0 => return Ok(None),
+        Ok(_) => {}
+        Err(Errno::EINTR) => return Ok(None),
+        Err(errno) => return Err(errno),
+    }
+    // While it is not reaped, nobody else's group can have its number.
+    if [libc::CLD_EXITED, libc::CLD_KILLED, libc::CLD_DUMPED].contains(&info.si_code) {
+        let _ = killpg(child, Signal::SIGKILL);
+    }
+    // SAFETY: `status` is ours to write to during the call.
+    let reaped = unsafe { libc::waitpid(child.as_raw(), &raw mut status, flags) };
+    Ok(match Errno::result(reaped) {
+        Ok(0) | Err(Errno::EINTR) => None,
+        Err(errno) => return Err(errno),
+        Ok(_) if libc::WIFEXITED(status) => Some(Change::Exited(libc::WEXITSTATUS(status))),
+        Ok(_) if libc::WIFSIGNALED(status) => Some(Change::Died(libc::WTERMSIG(status))),
+        Ok(_) => Some(Change::Stopped(libc::WSTOPSIG(status))),
+    })
+}
+
+/// Kills a child and all that it has started.
+pub fn end(child: Pid) {
+    // It may have left its own group; and either may be gone.
+    let _ = killpg(child, Signal::SIGKILL);
+    let _ = kill(child, Signal::SIGKILL);
+}
+
+/// Waits for a child to end, and kills it when the time is over; its exit status.
+fn wait_for_end(child: Pid, mut until: Instant) -> Result<i32, Errno> {
+    let mut late = false;
+    loop {
+        match wait_for_change(&[child], until)? {
+            Some((_, Change::Exited(code))) => return Ok(code),
+            Some((_, Change::Died(_))) if !late => return Err(Errno::EINTR),
+            Some((_, Change::Stopped(_))) => {}
+            _ if late => return Err(Errno::ETIMEDOUT),
+            _ => {
+                end(child);
+                (late, until) = (true, Instant::now() + KILL_LIMIT);
+            }
+        }
+    }
 }
 
 /// Does something while neither we nor what we start is given huge pages: a short-lived QEMU uses a few kilobytes of the buffer
@@ -104,8 +280,8 @@ pub fn without_huge_pages<T>(work: impl FnOnce() -> T) -> T {
 ///
 /// # Errors
 /// ESRCH where it has died meanwhile.
-pub fn detach(child: Pid, signal: Option<Signal>) -> Result<(), Errno> {
-    let signal = libc::c_long::from(signal.map_or(0, |s| s as i32));
+pub fn detach(child: Pid, signal: Option<i32>) -> Result<(), Errno> {
+    let signal = libc::c_long::from(signal.unwrap_or(0));
     // SAFETY: the call has no pointers. (nix has a name for it, which doesn't compile for s390x with musl.)
     Errno::result(unsafe { libc::ptrace(libc::PTRACE_DETACH, child.as_raw(), 0, signal) }).map(drop)
 }
@@ -113,7 +289,7 @@ pub fn detach(child: Pid, signal: Option<Signal>) -> Result<(), Errno> {
 /// Does something in a child, and waits for it: what it changes of itself (namespaces, directories) ends with it.
 ///
 /// # Errors
-/// What `work` answers; fork's errors; EINTR where a signal ended the child.
+/// What `work` answers; fork's errors; EINTR where a signal ended the child, ETIMEDOUT where it took longer than [`CHILD_LIMIT`].
 pub fn in_child(work: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
     match run_in_child(|| work().map_or_else(|errno| errno as i32, |()| 0))? {
         0 => Ok(()),
@@ -123,18 +299,14 @@ pub fn in_child(work: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
 
 /// The exit status of a child that does `work` and exits with what that returns, or executes another program.
 fn run_in_child(work: impl FnOnce() -> i32) -> Result<i32, Errno> {
+    let parent = getpid();
     // SAFETY: no other thread of ours is running: those that hash have been joined before anything is mounted or registered,
     // so no lock can be held that the child would wait for. It leaves by _exit: nothing of the parent's is flushed twice.
     match unsafe { nix::unistd::fork() }? {
-        ForkResult::Parent { child } => loop {
-            match waitpid(child, None) {
-                Ok(WaitStatus::Exited(_, code)) => return Ok(code),
-                Ok(_) => return Err(Errno::EINTR),
-                Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno),
-            }
-        },
+        ForkResult::Parent { child } => wait_for_end(child, Instant::now() + CHILD_LIMIT),
         ForkResult::Child => {
+            // SAFETY: this is a child, and nothing else runs in it.
+            unsafe { confine(parent, Io::None) };
             let code = work();
             // SAFETY: it doesn't return, and runs no code of ours.
             unsafe { libc::_exit(code) }
@@ -148,7 +320,11 @@ fn run_in_child(work: impl FnOnce() -> i32) -> Result<i32, Errno> {
 /// Of fork. What fails in the child is its exit status: an errno.
 pub fn run_set_uid(program: &[u8], argv0: u8, owner: u32, at: &str) -> Result<i32, Errno> {
     run_in_child(|| match set_uid_program(program, owner, at) {
-        Ok(path) => execute(&path, argv0),
+        Ok(path) => {
+            let argv0 = [argv0, 0];
+            // SAFETY: this is a child; the strings are NUL-terminated, and the list of them ends with NULL.
+            unsafe { execute(&path, &[argv0.as_ptr().cast(), std::ptr::null()]) }
+        }
         Err(error) => error.raw_os_error().unwrap_or(libc::EIO),
     })
 }
@@ -165,18 +341,14 @@ fn set_uid_program(program: &[u8], owner: u32, at: &str) -> std::io::Result<CStr
     Ok(CString::new(path)?)
 }
 
-/// Executes a program with that `argv[0]`, no further arguments and no environment; returns the errno where that fails.
-fn execute(path: &CStr, argv0: u8) -> i32 {
-    let argv0 = [argv0, 0];
-    let argv = [argv0.as_ptr().cast::<libc::c_char>(), std::ptr::null()];
-    let envp = [std::ptr::null::<libc::c_char>()];
-    // SAFETY: only system calls on memory of this function and on a string that the caller keeps; `path` and `argv0` are
-    // NUL-terminated, `argv` and `envp` end with NULL. Callers are children that have nothing else to do.
-    unsafe {
-        silence();
-        libc::alarm(PROBE_SECONDS);
-        libc::execve(path.as_ptr(), argv.as_ptr(), envp.as_ptr());
-    }
+/// Executes a program with these arguments and no environment; returns the errno where that fails.
+///
+/// # Safety
+/// Only for a child that has nothing else to do; `arguments` are pointers to strings that end with NUL, then NULL.
+unsafe fn execute(path: &CStr, arguments: &[*const libc::c_char]) -> i32 {
+    let environment = [std::ptr::null::<libc::c_char>()];
+    // SAFETY: `path` ends with NUL, `environment` with NULL; the caller vouches for `arguments`. The kernel only reads them.
+    unsafe { libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
     Errno::last_raw()
 }
 
@@ -250,17 +422,54 @@ fn map_ids(user: (u32, u32), group: (u32, u32)) -> std::io::Result<()> {
     std::fs::write("/proc/self/gid_map", format!("{} {} 1", group.0, group.1))
 }
 
-/// Sends stdout and stderr of a forked child to /dev/null: what a broken QEMU prints is not a result of ours.
+/// What a child does first, so that it is heard of no more when it has ended, or we have, and begins as if from a clean shell:
+///
+/// - a process group of its own, by which all that it starts can be killed; and it is killed when we die;
+/// - no input, and no output but what is asked for: what a broken QEMU prints is not a result of ours;
+/// - no core: the kernel's coredump code takes a limit of 1 for none at all, also where `core_pattern` is a pipe (fs/coredump.c,
+///   `do_coredump`), and a QEMU that writes one itself finds that nobody can make a file in /proc;
+/// - no signal that is blocked or ignored by whoever started us.
 ///
 /// # Safety
-/// Only for a child between fork and exec: other code may be using descriptors 1 and 2.
-unsafe fn silence() {
-    // SAFETY: plain system calls on a literal path and on numbers; where there is no /dev/null nothing changes.
+/// Only for a child between fork and exec: other code may be using what it changes. Where that shares our memory, it makes
+/// system calls only.
+unsafe fn confine(parent: Pid, io: Io) {
+    // SAFETY: plain system calls on literal paths, numbers and variables of this function. What can't be had (a seccomp filter,
+    // no /dev/null) is done without. The handlers of signals that it resets are the child's own, and none runs.
     unsafe {
+        libc::setpgid(0, 0);
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        // 0: we are outside of the PID namespace that children are born into.
+        if ![parent.as_raw(), 0].contains(&libc::getppid()) {
+            libc::_exit(1);
+        }
+        libc::chdir(c"/proc".as_ptr());
+        let mut core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        libc::getrlimit(libc::RLIMIT_CORE, &raw mut core);
+        core = libc::rlimit { rlim_cur: 1, rlim_max: core.rlim_max.max(1) };
+        libc::setrlimit(libc::RLIMIT_CORE, &raw const core);
         let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
         if null >= 0 {
+            libc::dup2(null, 0);
             libc::dup2(null, 1);
             libc::dup2(null, 2);
+        }
+        if let Io::Output(file) = io {
+            let most = libc::rlimit { rlim_cur: OUTPUT_MAX, rlim_max: OUTPUT_MAX };
+            libc::setrlimit(libc::RLIMIT_FSIZE, &raw const most);
+            libc::dup2(file, 1);
+        }
+        for signal in 1..=libc::SIGRTMAX() {
+            // Refused for SIGKILL, SIGSTOP and those of the C library.
+            libc::signal(signal, libc::SIG_DFL);
+        }
+        let mut none = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+        // Last: from now on a signal would stop it, and we don't look before it has executed something. A refusal is visible: there
+        // will be no stop.
+        if matches!(io, Io::Traced) {
+            libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0);
         }
     }
 }

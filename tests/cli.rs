@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
 
 use qus::cli::{Invocation, parse};
-use qus::request::{
-    Command, Deploy, Engine, Export, Format, HandlerOptions, Install, Remove, Runner, Targets,
-};
 use qus::error::Error;
 use qus::report::misuse;
+use qus::request::{
+    Command, Deploy, Engine, Export, Format, HandlerOptions, Hold, Install, Remove, Runner, Targets,
+};
 use transcript::Transcript;
 
 /// Parses a line as a shell would split it, with variables before it: `NAME=value qus -s -- -p`. `''` is an empty word.
@@ -73,7 +73,12 @@ fn the_documented_uses_mean_what_they_say() {
     assert_eq!(command("qus -- -r"), Command::Remove(Remove::of(Targets::All)));
     assert_eq!(command("qus -- -r arm"), Command::Remove(Remove::of(these(&["arm"]))));
     assert_eq!(command("qus -l"), Command::List);
-    assert_eq!(asked("qus -l -- -t").unwrap().commands, [Command::List, install(|i| i.dry_run = true)]);
+    // As in the original, what is listed is what there is afterwards.
+    assert_eq!(asked("qus -l -- -t").unwrap().commands, [install(|i| i.dry_run = true), Command::List]);
+    assert_eq!(asked("qus -l -s -- -p arm").unwrap().commands, [persistent(these(&["arm"])), Command::List]);
+    for line in ["qus -l -s", "qus -s -l", "qus -sl", "qus --static --list"] {
+        assert_eq!(command(line), Command::List, "{line}");
+    }
     assert!(matches!(command("qus -h"), Command::Say(text) if text.starts_with("qus: make this")));
     assert!(
         matches!(command("qus -l -- -h"), Command::Say(text) if text.starts_with("Usage: qus [-s] [-l] --"))
@@ -83,10 +88,34 @@ fn the_documented_uses_mean_what_they_say() {
         command("qus -i echo -- -s"),
         Command::Shell(["echo", "--", "-s"].map(OsString::from).to_vec())
     );
-    assert_eq!(
-        (asked("qus").unwrap().commands, asked("qus").unwrap().json),
-        (vec![Command::Status { mount: None }], true)
-    );
+    let status = Invocation { commands: vec![Command::Status { mount: None }], json: true, quiet: false };
+    for line in ["qus", "qus --json", "qus -json", "qus status --json", "qus --json status"] {
+        assert_eq!(asked(line).unwrap(), status, "{line}");
+    }
+}
+
+#[test]
+fn how_to_answer_may_be_said_before_the_verb() {
+    for (before, behind) in [
+        ("--json install arm", "install arm --json"),
+        ("--quiet install arm", "install --quiet arm"),
+        ("-q check arm", "check --quiet arm"),
+        ("--json -q remove arm", "remove --json --quiet arm"),
+        ("--json list", "list --json"),
+        ("--json -l", "list --json"),
+        ("--quiet -s -- -p arm", "-s -- -p arm --quiet"),
+        ("-q -- -r", "-- -r --quiet"),
+        ("--json --reset -p yes", "--reset -p yes --json"),
+        ("--json --install arm", "--install arm"),
+        ("-json --version", "--version --json"),
+    ] {
+        assert_eq!(asked(&format!("qus {before}")), asked(&format!("qus {behind}")), "{before}");
+        assert!(asked(&format!("qus {before}")).is_ok(), "{before}");
+    }
+    assert!(asked("qus --json install arm").unwrap().json && asked("qus -q install arm").unwrap().quiet);
+    for line in ["qus --quiet", "qus -q", "qus --quiet list", "qus --json run x", "qus --json --quiet"] {
+        assert!(asked(line).is_err(), "{line}");
+    }
 }
 
 #[test]
@@ -134,6 +163,15 @@ fn every_option_has_its_meaning() {
     assert_eq!(command("qus -- --force"), install(|i| i.force = true));
     assert_eq!(command("qus -- --replace"), install(|i| i.replace = true));
     assert_eq!(command("qus -- --dry-run"), install(|i| i.dry_run = true));
+    assert_eq!(command("qus -- --platform linux/arm/v7"), install(|i| i.targets = these(&["arm"])));
+    let hold = |clean, strict| install(|i| i.hold = Some(Hold { clean, strict }));
+    assert_eq!(command("qus -- --hold"), hold(false, false));
+    assert_eq!(command("qus -- --hold --clean"), hold(true, false));
+    assert_eq!(command("qus -- --hold --strict"), hold(false, true));
+    assert_eq!(
+        command("qus -- -r --force arm"),
+        Command::Remove(Remove { force: true, ..Remove::of(these(&["arm"])) })
+    );
     assert_eq!(command("qus -- arm s390x --except arm"), install(|i| i.targets = these(&["s390x"])));
     assert!(asked("qus -- --quiet").unwrap().quiet && asked("qus check --quiet arm").unwrap().quiet);
     assert_eq!(
@@ -191,15 +229,24 @@ fn every_variable_has_its_meaning_and_options_come_first() {
     };
     assert_eq!(command("HOST_ARCH=s390x qus -- -s -e /d"), export(Some("s390x")));
     assert_eq!(command("HOST_ARCH= qus -- -s -e /d"), export(None));
+    assert_eq!(command("EXPORTDIR=/d qus -- -s"), export(None));
+    assert_eq!(command("EXPORTDIR=/other qus -- -s -e /d"), export(None));
+    assert_eq!(command("EXPORTDIR= qus -- -s"), command("qus -- -s -e /etc/binfmt.d"));
+    assert_eq!(command("EXPORTDIR=/d qus -- -d"), command("qus -- -d -e /d"));
+    assert_eq!(command("EXPORTDIR=/d qus --debian"), command("qus --debian --exportdir /d"));
+    assert_eq!(command("EXPORTDIR=/d qus -- -p"), command("qus -- -p"));
 }
 
 #[test]
 fn all_families_of_names_are_understood() {
     for (names, target) in [
-        ("aarch64 arm64 linux/arm64 linux/arm64/v8 arm64v8 AARCH64 qemu-aarch64", "aarch64"),
+        (
+            "aarch64 arm64 linux/arm64 linux/arm64/v8 arm64v8 AARCH64 qemu-aarch64 linux/aarch64 qemu-aarch64-static",
+            "aarch64",
+        ),
         ("arm linux/arm/v7 arm/v6 linux/arm armhf armel arm32v7 arm32v6 armv7l armv6l", "arm"),
         ("i386 386 linux/386 i686 x86", "i386"),
-        ("x86_64 amd64 linux/amd64 x86-64", "x86_64"),
+        ("x86_64 amd64 linux/amd64 x86-64 x64 linux/amd64/v4", "x86_64"),
         ("ppc64le ppc64el linux/ppc64le powerpc64le", "ppc64le"),
         ("loongarch64 loong64 linux/loong64", "loongarch64"),
         ("mips64el mips64le linux/mips64le", "mips64el"),
@@ -220,6 +267,31 @@ fn all_families_of_names_are_understood() {
 }
 
 #[test]
+fn the_documents_list_every_name_of_every_target() {
+    let document = include_str!("../docs/usage.md");
+    let section = document.split("\n## ").find(|s| s.starts_with("Names of targets\n")).unwrap();
+    let rows: Vec<Vec<&str>> = section
+        .lines()
+        .filter(|l| l.starts_with("| `") || l.starts_with("| only so"))
+        .map(|l| l.split('`').skip(1).step_by(2).collect())
+        .collect();
+    let (only_so, others) = rows.split_last().unwrap();
+    let listed: Vec<Vec<&str>> =
+        others.iter().cloned().chain(only_so.iter().map(|name| vec![*name])).collect();
+    for target in qus::arch::targets() {
+        let row = listed.iter().find(|row| row[0] == target).unwrap_or_else(|| panic!("no row for {target}"));
+        let arch = qus::arch::named(target).next().unwrap();
+        let short = arch.platforms.iter().filter_map(|p| p.strip_prefix("linux/"));
+        let mut names: Vec<_> =
+            arch.aliases.split_whitespace().chain(short).filter(|n| *n != target).collect();
+        let mut documented = row[1..].to_vec();
+        names.sort_unstable();
+        documented.sort_unstable();
+        assert_eq!(documented, names, "{target}");
+    }
+}
+
+#[test]
 fn the_verbs_are_the_first_dialect_in_other_words() {
     for (verb, same_as) in [
         ("install", "-s -- -p"),
@@ -231,6 +303,12 @@ fn the_verbs_are_the_first_dialect_in_other_words() {
         ("install --dry-run --force --no-prove", "-s -- -p -t --force --no-prove"),
         ("install --replace --quiet --except arm", "-s -- -p --replace --quiet --except arm"),
         ("hold --clean --dry-run arm", "-s -- -p --hold --clean -t arm"),
+        ("hold --strict arm", "-s -- -p --hold --strict arm"),
+        ("install --platform linux/arm64,linux/arm/v7", "-s -- -p aarch64 arm"),
+        ("install --persistent --credentials arm", "-s -- -p -c arm"),
+        ("remove --platform linux/arm64", "-- -r aarch64"),
+        ("remove --force arm", "-- -r --force arm"),
+        ("remove qemu-cris qemu-arm", "-- -r qemu-cris qemu-arm"),
         ("remove --except arm,386 --quiet", "-- -r --except arm --except i386 --quiet"),
         ("remove --except arm arm s390x", "-- -r s390x"),
         ("remove", "-- -r"),
@@ -242,16 +320,16 @@ fn the_verbs_are_the_first_dialect_in_other_words() {
     ] {
         assert_eq!(asked(&format!("qus {verb}")), asked(&format!("qus {same_as}")), "{verb}");
     }
-    let Command::Install(Install { targets: Targets::These(left), .. }) =
-        command("qus install --except arm,386 --except s390x")
-    else {
-        panic!()
-    };
-    assert_eq!(left.len(), qus::arch::targets().count() - 3);
-    assert!(!left.iter().any(|t| ["arm", "i386", "s390x"].contains(t)));
+    let left = Targets::AllBut(vec!["arm", "i386", "s390x"]);
+    assert!(matches!(
+        command("qus install --except arm,386 --except s390x"),
+        Command::Install(Install { targets, .. }) if targets == left
+    ));
+    assert_eq!(left.rows().count(), Targets::All.rows().count() - 3);
     // Handlers that no row is for are among all.
-    let kept = Remove { except: vec!["arm"], ..Remove::of(Targets::All) };
+    let kept = Remove::of(Targets::AllBut(vec!["arm"]));
     assert_eq!(command("qus remove --except arm"), Command::Remove(kept));
+    assert_eq!(command("qus check --platform linux/arm64"), command("qus check aarch64"));
 }
 
 #[test]
@@ -299,6 +377,120 @@ fn the_formats_of_export_mean_files_of_handlers_or_files_that_run_qus() {
     );
     assert_eq!(command("qus export compose"), deploy(Runner::Compose, &|_| {}));
     assert!(asked("qus export compose --json").unwrap().json);
+}
+
+#[test]
+fn what_is_called_qemu_and_is_no_target_can_only_be_removed() {
+    let removes = |line: &str, handlers: &[&str], targets: &[&'static str]| {
+        let handlers = handlers.iter().map(|h| (*h).to_owned()).collect();
+        let remove = Command::Remove(Remove { handlers, ..Remove::of(these(targets)) });
+        assert_eq!(asked(line).unwrap().commands[0], remove, "{line}");
+    };
+    removes("qus remove qemu-cris", &["qemu-cris"], &[]);
+    removes("qus -- -r qemu-cris", &["qemu-cris"], &[]);
+    removes("qus -- qemu-cris,arm -r", &["qemu-cris"], &["arm"]);
+    removes("qus --uninstall qemu-cris,qemu-nios2", &["qemu-cris", "qemu-nios2"], &[]);
+    removes("qus remove qemu-cris arm s390x --except arm", &["qemu-cris"], &["s390x"]);
+    removes("qus remove qemu-arm qemu-aarch64-static", &[], &["arm", "aarch64"]);
+    assert_eq!(command("qus remove all qemu-cris"), Command::Remove(Remove::of(Targets::All)));
+    for line in [
+        "qus remove cris",
+        "qus remove qemu-",
+        "qus remove qemu-../status",
+        "qus remove --except qemu-cris",
+        "qus install qemu-cris",
+        "qus -- qemu-cris",
+        "qus --install qemu-cris",
+        "qus check qemu-cris",
+        "qus export binfmt.d qemu-cris",
+        "qus remove QEMU-cris",
+    ] {
+        assert!(asked(line).is_err(), "{line}");
+    }
+}
+
+/// The line that a hint shows, where it shows one.
+fn hinted(line: &str) -> Option<String> {
+    let error = asked(line).expect_err(line);
+    let hint = error.hint?;
+    let (_, shown) = hint.split_once("did you mean `").filter(|_| hint.ends_with("`?"))?;
+    Some(shown.trim_end_matches("`?").to_owned())
+}
+
+#[test]
+fn the_line_in_a_hint_does_what_was_meant() {
+    for (typed, meant) in [
+        ("qus arm", "qus install arm"),
+        ("qus linux/arm64,s390x riscv64", "qus install linux/arm64,s390x riscv64"),
+        ("qus all", "qus install all"),
+        ("qus aarch46", "qus install aarch64"),
+        ("qus uninstall arm64", "qus remove arm64"),
+        ("qus uninstal arm64", "qus remove arm64"),
+        ("qus rm qemu-cris", "qus remove qemu-cris"),
+        ("qus delete arm --dry-run", "qus remove arm --dry-run"),
+        ("qus unregister", "qus remove"),
+        ("qus instal arm", "qus install arm"),
+        ("qus register arm", "qus install arm"),
+        ("qus add arm", "qus install arm"),
+        ("qus ls", "qus list"),
+        ("qus lst", "qus list"),
+        ("qus statsu", "qus status"),
+        ("qus test arm64", "qus check arm64"),
+        ("qus verfy", "qus verify"),
+        ("qus exec ./program", "qus run ./program"),
+        ("qus --remove arm", "qus remove arm"),
+        ("qus --unistall arm", "qus remove arm"),
+        ("qus --instal arm", "qus install arm"),
+        ("qus --status", "qus status"),
+        ("qus --json uninstall arm", "qus --json remove arm"),
+        ("qus -q arm", "qus -q install arm"),
+        ("qus --platform linux/arm64", "qus install --platform linux/arm64"),
+        ("qus --dry-run arm", "qus install --dry-run arm"),
+        ("qus --except arm", "qus install --except arm"),
+        ("qus -v", "qus -V"),
+        ("qus -sp arm64", "qus -s -- -p arm64"),
+        ("qus -ps arm64", "qus -s -- -p arm64"),
+        ("qus -s -p arm64", "qus -s -- -p arm64"),
+        ("qus -s -p -- arm64", "qus -s -- -p arm64"),
+        ("qus -slp arm64", "qus -s -l -- -p arm64"),
+        ("qus -s arm64", "qus -s -- -p arm64"),
+        ("qus -sQ /d arm", "qus -s -- -Q /d arm"),
+        ("qus -F -static arm", "qus -- -F -static arm"),
+        ("qus -p arm64", "qus -- -p arm64"),
+        ("qus -p -- arm64", "qus -- -p arm64"),
+        ("qus -r", "qus -- -r"),
+        ("qus -l -t", "qus -l -- -t"),
+        ("qus install -p arm", "qus install arm"),
+        ("qus install -s -- -p arm", "qus install arm"),
+        ("qus install --dry-rum arm", "qus install --dry-run arm"),
+        ("qus install arm --exept s390x all", "qus install arm --except s390x all"),
+        ("qus install --pesistent=no arm", "qus install --persistent=no arm"),
+        ("qus run --target arm -- ./x --frob", "qus run --targets arm -- ./x --frob"),
+        ("qus -- --forse arm", "qus -- --force arm"),
+        ("qus -satic -- -p", "qus --static -- -p"),
+        ("qus --jsn", "qus --json"),
+        ("qus export systemd --engin podman arm", "qus export systemd --engine podman arm"),
+    ] {
+        assert_eq!(hinted(typed).as_deref(), Some(meant), "{typed}");
+        let understood = asked(meant).unwrap_or_else(|e| panic!("{typed}: {meant}: {e}"));
+        let writes = |c: &Command| matches!(c, Command::Export(e) if e.to.is_some());
+        assert!(!understood.commands.iter().any(writes), "{typed}: {meant} writes files");
+    }
+    // What does more or other than what was typed is never a hint.
+    for typed in [
+        "qus restore",
+        "qus move arm",
+        "qus -d",
+        "qus -sd arm",
+        "qus -l arm",
+        "qus frob",
+        "qus ''",
+        "qus it's",
+    ] {
+        assert_eq!(hinted(typed), None, "{typed}");
+    }
+    assert_eq!(hinted(&format!("qus {}", "arm ".repeat(1000).trim())), None);
+    assert_eq!(hinted("qus uninstal arm ;"), None);
 }
 
 #[test]
@@ -363,6 +555,15 @@ fn unknown_targets_are_refused_with_the_nearest_names() {
             "qus install ''",
             "qus remove ''",
             "qus -- arm ''",
+            "qus install ,",
+            "qus -- , ,",
+            "QEMU_TARGETS=, qus --",
+            "qus --install ,",
+            "qus remove --except ,",
+            "qus install arm --except arm",
+            "qus remove --except all",
+            "qus install qemu-cris",
+            "qus remove cris",
         ],
     );
 }
@@ -410,6 +611,10 @@ fn unknown_options_are_refused() {
             "qus help frob",
             "qus help install remove",
             "qus frob",
+            "qus --quiet",
+            "qus install -v arm",
+            "qus uninstall arm64",
+            "qus install --dry-rum arm",
         ],
     );
 }
@@ -426,6 +631,8 @@ fn a_forgotten_double_dash_is_explained() {
             "qus -l -t",
             "qus aarch64",
             "qus -s -p -- arm",
+            "qus -s -e /d",
+            "qus -s -x -- -p",
         ],
     );
 }
@@ -441,6 +648,7 @@ fn contradictions_are_refused() {
             "qus -- -e /d -p arm",
             "QEMU_CLEAR=yes qus -- -s",
             "qus -- --clean",
+            "qus -- --strict",
         ],
     );
 }
@@ -514,10 +722,7 @@ fn exported(name: &str, line: &str) {
 #[test]
 fn files_for_systemd_are_those_of_all_targets_but_the_hosts_own() {
     exported("export-systemd", "HOST_ARCH=x86_64 QEMU_BIN_DIR=/opt/qemu qus -s -- -p -s -e .");
-    exported(
-        "export-systemd-arm",
-        "HOST_ARCH=armv7l QEMU_BIN_DIR=/opt/qemu qus -- -s -e . arm aarch64 x86_64",
-    );
+    exported("export-systemd-arm", "HOST_ARCH=armv7l QEMU_BIN_DIR=/opt/qemu qus -- -s -e . aarch64 x86_64");
 }
 
 #[test]
@@ -525,7 +730,7 @@ fn files_for_debian_are_those_of_all_targets_but_the_hosts_own() {
     exported("export-debian", "HOST_ARCH=x86_64 QEMU_BIN_DIR=/opt/qemu qus -s -- -p -d -e .");
     exported(
         "export-debian-flags",
-        "HOST_ARCH=s390x QEMU_BIN_DIR=/opt/qemu qus -- -c -d -e . --preserve-argv0 no arm s390x",
+        "HOST_ARCH=s390x QEMU_BIN_DIR=/opt/qemu qus -- -c -d -e . --preserve-argv0 no arm",
     );
 }
 
@@ -555,12 +760,12 @@ fn files_that_run_qus_are_those_of_manifests_with_what_is_asked_for() {
 
 #[test]
 fn files_of_handlers_can_be_printed() {
-    exported("export-binfmt.d", "qus export binfmt.d --host x86_64 --path /opt/q aarch64 x86_64 microblaze");
+    exported("export-binfmt.d", "qus export binfmt.d --host x86_64 --path /opt/q aarch64 microblaze");
     exported(
         "export-update-binfmts",
-        "qus export update-binfmts --host x86_64 --suffix -x --preserve-argv0 no arm s390x",
+        "qus export update-binfmts --host x86_64 --path /opt/q --suffix -x --preserve-argv0 no arm s390x",
     );
-    exported("export-json", "qus export update-binfmts --host x86_64 arm --json");
+    exported("export-json", "qus export update-binfmts --host x86_64 --path /opt/q arm --json");
 }
 
 #[test]
@@ -621,8 +826,8 @@ fn quiet_leaves_errors_only_and_a_document_that_is_asked_for() {
         "verify --path /nowhere --quiet",
         "verify --path /nowhere --quiet --json",
         "-s -- -t -Q /usr/share --quiet -d -e . arm",
-        "export update-binfmts -e . --dry-run --quiet --host arm arm sh4",
-        "export update-binfmts -e . --dry-run --quiet --json --host arm arm sh4",
+        "export update-binfmts -e . --dry-run --quiet --host arm --path /opt/q sh4",
+        "export update-binfmts -e . --dry-run --quiet --json --host arm --path /opt/q sh4",
     ] {
         transcript.add(&format!("qus {line}"), &qus().args(line.split(' ')).output().unwrap());
     }
@@ -649,11 +854,11 @@ fn the_dialect_of_tonistiigi_binfmt_ends_with_the_status() {
 #[test]
 fn the_dialect_of_multiarch_qemu_user_static_takes_yes_and_no() {
     let persistent = |on| HandlerOptions { persistent: on, ..HandlerOptions::default() };
-    let reset = || Command::Remove(Remove::of(Targets::All));
     let commands = |line: &str| asked(line).unwrap().commands;
     let install = |style| Command::Install(Install::new(Targets::All, style));
-    assert_eq!(commands("qus --reset -p yes"), [reset(), install(persistent(true))]);
-    assert_eq!(commands("qus --reset"), [reset(), install(persistent(false))]);
+    let reset = |style| Command::Reset(Install::new(Targets::All, style));
+    assert_eq!(commands("qus --reset -p yes"), [reset(persistent(true))]);
+    assert_eq!(commands("qus --reset"), [reset(persistent(false))]);
     assert_eq!(
         commands("qus --persistent yes --credential yes --preserve-argv0 no --qemu-path /q --qemu-suffix -x"),
         [install(HandlerOptions {

@@ -205,13 +205,14 @@ fn the_kernels_text_of_a_pattern_takes_what_the_pattern_takes() {
         let header = unhex(line.rsplit('\t').next().unwrap());
         for arch in ARCHES {
             let entry = Entry {
-                name: arch.entry(),
+                name: arch.handler_name(),
                 enabled: true,
                 interpreter: String::new(),
                 flags: String::new(),
                 matches: Match::from(&arch.pattern),
+                has_mask: true,
             };
-            assert_eq!(entry.takes(&header), arch.pattern.matches(&header), "{} {line}", arch.name);
+            assert_eq!(entry.matches(&header), arch.pattern.matches(&header), "{} {line}", arch.name);
         }
     }
 }

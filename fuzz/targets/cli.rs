@@ -21,22 +21,37 @@ fuzz_target!(|data: &[u8]| {
     match qus::cli::parse(&args, &env) {
         Err(error) => {
             assert!(error.step == Step::Usage && error.exit() == Exit::Usage);
-            assert!(!error.to_string().chars().any(|c| c.is_control() && c != '\n'), "{error:?}");
+            assert!(!error.line().trim_end_matches('\n').chars().any(char::is_control), "{error:?}");
+            // A line that is shown as a hint is understood.
+            if let Some((_, line)) = error.hint.as_ref().and_then(|h| h.split_once("did you mean `qus ")) {
+                let line = line.trim_end_matches("`?");
+                let words: Vec<_> = line.split(' ').map(OsString::from).collect();
+                assert!(line.contains('\'') || qus::cli::parse(&words, &env).is_ok(), "{line}");
+            }
         }
         Ok(asked) => {
             assert!(!asked.commands.is_empty(), "{args:?} asks for nothing");
             for command in &asked.commands {
-                let wanted = match command {
-                    Command::Install(i) => &i.targets,
-                    Command::Remove(r) => &r.targets,
-                    Command::Export(e) => &e.targets,
-                    Command::Check { targets, .. } | Command::Run { targets, .. } => targets,
+                let (wanted, handlers) = match command {
+                    Command::Install(i) => (&i.targets, [].as_slice()),
+                    Command::Remove(r) => (&r.targets, r.handlers.as_slice()),
+                    Command::Export(e) => (&e.targets, [].as_slice()),
+                    Command::Deploy(d) => (&d.targets, [].as_slice()),
+                    Command::Check { targets, .. } | Command::Run { targets, .. } => (targets, [].as_slice()),
                     _ => continue,
                 };
+                // A handler that is named is one of QEMU's, and a file of binfmt_misc itself.
+                assert!(
+                    handlers.iter().all(|h| h.len() > 5 && h.starts_with("qemu-") && !h.contains('/')),
+                    "{handlers:?}"
+                );
                 // A target that is named is one that is known, and named once.
                 if let Targets::These(names) = wanted {
                     let rows: Vec<_> = wanted.rows().map(|a| a.target).collect();
-                    assert!(!names.is_empty() && names.iter().all(|n| rows.contains(n)), "{names:?}");
+                    assert!(
+                        !(names.is_empty() && handlers.is_empty()) && names.iter().all(|n| rows.contains(n)),
+                        "{names:?}"
+                    );
                 }
             }
         }

@@ -2,31 +2,30 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use qus::rule::{Entry, Match, Rule};
+use qus::rule::{Entry, Match};
 
 fuzz_target!(|data: &[u8]| {
     let entry = Entry::parse("qemu-arm", data);
-    let _ = entry.takes(&data[..data.len().min(256)]);
-    let rule = entry.rule();
-    if let Ok(line) = rule.line() {
+    let _ = entry.matches(&data[..data.len().min(256)]);
+    if let Ok(line) = entry.line() {
         assert!(line.len() <= qus::rule::LINE_MAX && !line.contains('\n'));
         let delimiter = line.chars().next().unwrap();
         // The kernel splits it there: at no other place may the delimiter stand.
         assert_eq!(line.matches(delimiter).count(), 7, "{line}");
-        let again = Entry::parse(&rule.name, shown(&rule).as_bytes());
-        assert_eq!(again.rule(), Rule { flags: rule.flags.as_reported(), ..rule });
+        let again = Entry::parse(&entry.name, shown(&entry).as_bytes());
+        assert_eq!(again, Entry { enabled: true, ..entry });
     }
 });
 
 /// What the kernel would show of it (fs/binfmt_misc.c, entry_status).
-fn shown(rule: &Rule) -> String {
+fn shown(entry: &Entry) -> String {
     let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
-    let files = match &rule.matches {
+    let files = match &entry.matches {
         Match::Magic { offset, magic, mask } => {
             format!("offset {offset}\nmagic {}\nmask {}\n", hex(magic), hex(mask))
         }
         Match::Extension(dot) => format!("extension .{dot}\n"),
         Match::Unknown => String::new(),
     };
-    format!("enabled\ninterpreter {}\nflags: {}\n{files}", rule.interpreter, rule.flags.as_reported())
+    format!("enabled\ninterpreter {}\nflags: {}\n{files}", entry.interpreter, entry.flags)
 }

@@ -1,14 +1,11 @@
 //! The second dialect: `qus VERB [OPTIONS] [TARGETS]`. Handlers are registered as in `-s -- -p` unless an option says otherwise.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
-use lexopt::Arg::{Long, Short, Value};
-
-use super::{
-    Env, HELP, Invocation, TargetNames, directory, export, misuse, removal, say, text, value, yes_or_no,
-};
+use super::args::{Given, Word, Words};
+use super::{Env, HELP, Invocation, directory, export, one};
 use crate::error::{Error, Result};
+use crate::request::{Command, HandlerOptions};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verb {
@@ -26,159 +23,114 @@ enum Verb {
     Version,
 }
 
-use crate::request::{Command, HandlerOptions, Install};
-use Verb::{Check, Doctor, Export, Help, Hold, List, Remove as RemoveVerb, Run, Status, Verify, Version};
+use Verb::{Check, Doctor, Export, Help, Hold, Install, List, Remove, Run, Status, Verify, Version};
 
-fn verb(word: &str) -> Option<Verb> {
-    Some(match word {
-        "install" => Verb::Install,
-        "hold" => Hold,
-        "remove" => RemoveVerb,
-        "list" => List,
-        "status" => Status,
-        "check" => Check,
-        "doctor" => Doctor,
-        "verify" => Verify,
-        "run" => Run,
-        "export" => Export,
-        "help" => Help,
-        "version" => Version,
-        _ => return None,
-    })
+/// Their names and help texts.
+const VERBS: [(&str, Verb, &str); 12] = [
+    ("install", Install, include_str!("help/install.txt")),
+    ("hold", Hold, include_str!("help/hold.txt")),
+    ("remove", Remove, include_str!("help/remove.txt")),
+    ("list", List, include_str!("help/list.txt")),
+    ("status", Status, include_str!("help/status.txt")),
+    ("check", Check, include_str!("help/check.txt")),
+    ("doctor", Doctor, include_str!("help/doctor.txt")),
+    ("verify", Verify, include_str!("help/verify.txt")),
+    ("run", Run, include_str!("help/run.txt")),
+    ("export", Export, include_str!("help/export.txt")),
+    ("help", Help, HELP),
+    ("version", Version, HELP),
+];
+
+fn find(word: &str) -> Option<(Verb, &'static str)> {
+    VERBS.iter().find(|(name, ..)| *name == word).map(|(_, verb, help)| (*verb, *help))
 }
 
 pub(super) fn is_verb(word: &str) -> bool {
-    verb(word).is_some()
+    find(word).is_some()
 }
 
 impl Verb {
-    const fn help(self) -> &'static str {
-        match self {
-            Self::Install => include_str!("help/install.txt"),
-            Hold => include_str!("help/hold.txt"),
-            RemoveVerb => include_str!("help/remove.txt"),
-            List => include_str!("help/list.txt"),
-            Status => include_str!("help/status.txt"),
-            Check => include_str!("help/check.txt"),
-            Doctor => include_str!("help/doctor.txt"),
-            Verify => include_str!("help/verify.txt"),
-            Run => include_str!("help/run.txt"),
-            Export => include_str!("help/export.txt"),
-            Help | Version => HELP,
-        }
-    }
-
     const fn registers(self) -> bool {
-        matches!(self, Self::Install | Self::Hold)
-    }
-
-    /// Does it care where the binaries are?
-    const fn takes_binaries(self) -> bool {
-        matches!(self, Self::Install | Self::Hold | Self::Verify | Self::Run)
+        matches!(self, Install | Hold)
     }
 
     const fn takes_targets(self) -> bool {
-        matches!(self, Self::Install | Self::Hold | Self::Remove | Self::Check)
+        matches!(self, Install | Hold | Remove | Check)
     }
 
-    /// Is there an exit code worth having without its text?
-    const fn can_be_quiet(self) -> bool {
-        self.takes_targets() || matches!(self, Self::Doctor | Self::Verify)
+    /// Of the options that several dialects have.
+    fn takes(self, option: &str) -> bool {
+        match option {
+            "--json" => self != Run,
+            // Where an exit code is worth having without its text.
+            "-q" | "--quiet" => self.takes_targets() || matches!(self, Doctor | Verify),
+            "--targets" | "--platform" => self.takes_targets() || self == Run,
+            "--except" => self.takes_targets(),
+            "--dry-run" | "--force" => self.registers() || self == Remove,
+            "--path" | "--suffix" => self.registers() || matches!(self, Verify | Run),
+            "--clean" | "--strict" => self == Hold,
+            // What is left is how to register. Short options are those of other dialects.
+            _ => self.registers() && option.starts_with("--"),
+        }
     }
 }
 
-pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Invocation> {
-    let (first, rest) = args.split_first().map_or((None, args), |(first, rest)| (first.to_str(), rest));
-    let (name, verb) = (first.unwrap_or_default(), first.and_then(verb).unwrap_or(Help));
+/// Understands what follows the verb.
+pub(super) fn parse(name: &str, args: &[OsString], env: Env<'_>) -> Result<Invocation> {
+    let (verb, help) = find(name).unwrap_or((Help, HELP));
     if verb == Export {
-        return export::parse(rest, env, verb.help());
+        return export::parse(args, env, help);
     }
-    let mut asked = Invocation::default();
-    let (mut targets, mut except) = (TargetNames::default(), TargetNames::default());
-    let dir = directory(env);
-    let mut style = HandlerOptions { dir, ..HandlerOptions::default() };
-    let (mut dry_run, mut prove, mut shadow_host, mut clean) = (false, true, false, false);
-    let (mut force, mut replace) = (false, false);
-    let (mut words, mut version, mut topic) = (Vec::new(), false, Help);
-
-    let mut parser = lexopt::Parser::from_args(rest);
-    while let Some(arg) = parser.next().map_err(|e| misuse(&e))? {
-        match arg {
-            Short('h') | Long("help") => return Ok(say(verb.help())),
-            Long("json") if verb != Run => asked.json = true,
-            Long("quiet") if verb.can_be_quiet() => asked.quiet = true,
-            Long("dry-run") if verb.registers() || verb == RemoveVerb => dry_run = true,
-            Long("except") if verb.takes_targets() => except.add(&value(&mut parser)?)?,
-            Long("force") if verb.registers() => force = true,
-            Long("replace") if verb.registers() => replace = true,
-            Long("shadow-host") if verb.registers() => shadow_host = true,
-            Long("no-prove") if verb.registers() => prove = false,
-            Long("clean") if verb == Hold => clean = true,
-            Long("credentials") if verb.registers() => {
-                style.credentials = yes_or_no("--credentials", &value(&mut parser)?)?;
+    let mut given = Given::new(HandlerOptions { dir: directory(env), ..HandlerOptions::default() });
+    let (mut program, mut version, mut topic) = (Vec::new(), false, None);
+    let mut words = Words::new(args.to_vec());
+    while let Some(word) = words.next()? {
+        match word.option.as_str() {
+            "-h" | "--help" => return Ok(one(Command::Say(help))),
+            "--emulator" if verb == Check => version = true,
+            o if verb.takes(o) && given.take(o, &mut words)? => {}
+            "" if verb == Run => {
+                program.push(word.argument);
+                program.extend(words.rest()?);
             }
-            Long("persistent") if verb.registers() => {
-                style.persistent = yes_or_no("--persistent", &value(&mut parser)?)?;
-            }
-            Long("preserve-argv0") if verb.registers() => {
-                style.preserve_argv0 = Some(yes_or_no("--preserve-argv0", &value(&mut parser)?)?);
-            }
-            Long("path") if verb.takes_binaries() => style.dir = Some(PathBuf::from(value(&mut parser)?)),
-            Long("suffix") if verb.takes_binaries() => style.suffix = value(&mut parser)?,
-            Long("emulator") if verb == Check => version = true,
-            Long("targets") if verb == Run => targets.add(&value(&mut parser)?)?,
-            Value(word) if verb == Run => {
-                words.push(word);
-                words.extend(parser.raw_args().map_err(|e| misuse(&e))?);
-            }
-            Value(word) if verb == Help && topic == Help => topic = explained(&text(word)?)?,
-            Value(word) if verb.takes_targets() => targets.add(&text(word)?)?,
-            Value(word) => return Err(Error::usage(format!("{name} takes no targets: {}", text(word)?))),
-            other => return Err(refused(misuse(&other.unexpected()), name)),
+            "" if verb == Help && topic.is_none() => topic = Some(explained(&word.text()?)?),
+            "" if verb.takes_targets() => given.targets.add(&word.text()?)?,
+            "" => return Err(Error::usage(format!("{name} takes no targets: {}", word.text()?))),
+            _ => return Err(refused(word, name)),
         }
     }
-    if verb == Check && targets.is_empty() {
-        return Err(
-            Error::usage("which targets?").hint("qus check TARGETS, or qus status to see what runs here")
-        );
-    }
-    let hold = (verb == Hold).then_some(crate::request::Hold { clean, strict: false });
-    if verb == RemoveVerb {
-        asked.commands.push(Command::Remove(removal(targets, except, dry_run)));
-        return Ok(asked);
-    }
-    let wanted = targets.without(&except);
-    asked.commands.push(match verb {
-        Verb::Install | Hold => Command::Install(Install {
-            dry_run,
-            prove,
-            force,
-            replace,
-            shadow_host,
-            hold,
-            ..Install::new(wanted, style)
-        }),
+    given.install.hold = (verb == Hold).then_some(given.hold);
+    let options = given.install.options.clone();
+    let command = match verb {
+        Install | Hold => given.install()?,
+        Remove => given.remove()?,
         List => Command::List,
         Status => Command::Status { mount: None },
-        Check => Command::Check { targets: wanted, version },
-        Doctor => Command::Doctor,
-        Verify => Command::Verify(style),
-        Run if words.is_empty() => {
-            return Err(Error::usage("which program?").hint("qus run [--targets T] -- PROGRAM [ARGUMENTS]"));
+        Check if given.targets.is_empty() => {
+            return Err(Error::usage("no targets given").hint("`qus status` shows what runs here"));
         }
-        Run => Command::Run { targets: wanted, options: style, words },
-        Version => Command::Version(style),
-        Export | Help | RemoveVerb => Command::Say(topic.help()),
-    });
-    Ok(asked)
+        Check => Command::Check { targets: given.targets()?, version },
+        Doctor => Command::Doctor,
+        Verify => Command::Verify(options),
+        Run if program.is_empty() => {
+            return Err(
+                Error::usage("no program given").hint("qus run [--targets TARGETS] -- PROGRAM [ARGUMENTS]")
+            );
+        }
+        Run => Command::Run { targets: given.targets()?, options, words: program },
+        Version => Command::Version(options),
+        Export | Help => Command::Say(topic.unwrap_or(HELP)),
+    };
+    Ok(given.asked(vec![command]))
 }
 
-/// The verb in `qus help VERB`.
-fn explained(word: &str) -> Result<Verb> {
-    verb(word).ok_or_else(|| Error::usage(format!("no verb is called {word}")).hint("qus help lists them"))
+/// The help text in `qus help VERB`.
+fn explained(word: &str) -> Result<&'static str> {
+    let unknown = || Error::usage(format!("unknown command: {word}")).hint("`qus help` lists them");
+    find(word).map(|(_, help)| help).ok_or_else(unknown)
 }
 
 /// An option that this verb doesn't have.
-pub(super) fn refused(error: Error, verb: &str) -> Error {
-    error.hint(format!("qus {verb} --help lists its options"))
+pub(super) fn refused(word: Word, verb: &str) -> Error {
+    word.refused().hint(format!("`qus {verb} --help` lists its options"))
 }

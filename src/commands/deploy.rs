@@ -2,6 +2,7 @@
 //! and valid as it stands, and what is asked for takes the place of its example.
 
 use super::files::deliver;
+use crate::arch::targets;
 use crate::outcome::{Outcome, Report, Separator};
 use crate::request::{Deploy, Engine, Runner, Targets};
 
@@ -48,8 +49,9 @@ pub(super) fn deploy(request: &Deploy, report: &mut Report) -> Outcome {
 
 fn files(request: &Deploy) -> Vec<(&'static str, String)> {
     let targets = match &request.targets {
-        Targets::All => &[],
-        Targets::These(targets) => &targets[..],
+        Targets::All => Vec::new(),
+        Targets::These(targets) => targets.clone(),
+        some => targets().filter(|target| some.rows().any(|a| a.target == *target)).collect(),
     };
     let image = (IMAGE, request.image.as_str());
     let on_host = [(PROGRAM, request.program.as_str()), (DIR, &request.dir)];

@@ -1,18 +1,17 @@
-//! What is right and wrong on this host, and for everything wrong the command that mends it. It changes nothing.
+//! What is right and wrong on this host, and for everything wrong the command that fixes it. It changes nothing.
 
 use std::path::Path;
 
 use nix::sys::utsname::uname;
 
 use super::Done;
-use super::list::ground;
-use super::status::is_native;
-use crate::anchor::{BinfmtMount, Namespaces};
-use crate::arch::{ARCHES, PREFIX};
+use crate::arch::{ARCHES, Arch, PREFIX, named};
+use crate::binfmt::USUAL_DIR;
 use crate::outcome::{Finding, Grade, Outcome, Report};
-use crate::plan::is_qemu;
-use crate::probe::{self, Verdict};
-use crate::rule::{Entry, Flags};
+use crate::plan::covers;
+use crate::probe::{self, Native, Verdict};
+use crate::rule::{Entry, Flags, Match, Owner};
+use crate::userns::Namespaces;
 
 fn finding(about: &str, grade: Grade, seen: impl Into<String>, remedy: Option<&str>) -> Finding {
     Finding { about: about.to_owned(), grade, seen: seen.into(), remedy: remedy.map(str::to_owned) }
@@ -20,35 +19,35 @@ fn finding(about: &str, grade: Grade, seen: impl Into<String>, remedy: Option<&s
 
 const MOUNT: &str = "mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc";
 
+/// An architecture, what ran its program, and whether the kernel runs it without handlers.
+type Row = (&'static Arch, Verdict, Native);
+
 pub(super) fn doctor(report: &mut Report) -> Done {
     let place = Namespaces::look()?;
     let mut findings = vec![kernel(), namespace(place)];
     findings.extend(privileges());
-    // Invocation before we look: for that, one may be mounted at the same place.
-    let is_there = matches!(BinfmtMount::is_in_sight(None), Ok(true));
-    let entries =
-        match ground(place, None).and_then(|g| Ok((g.binfmt().entries()?, g.binfmt().is_enabled()?))) {
-            Ok((entries, enabled)) => {
-                findings.push(mount(place, is_there, enabled));
-                entries
-            }
-            Err(error) => {
-                let remedy = error.hint.clone();
-                findings.push(Finding {
-                    remedy,
-                    ..finding("binfmt_misc", Grade::Broken, error.why.to_string(), None)
-                });
-                Vec::new()
-            }
-        };
+    // Asked before it is looked at: for that, one may be mounted at the same place.
+    let is_there = place.is_own_mounted(Path::new(USUAL_DIR)).unwrap_or(false);
+    let seen =
+        place.binfmt_for_reading(None).and_then(|binfmt| Ok((binfmt.entries()?, binfmt.is_enabled()?)));
+    let entries = match seen {
+        Ok((entries, enabled)) => {
+            findings.push(mount(place, is_there, enabled));
+            entries
+        }
+        Err(error) => {
+            let remedy = error.hint.clone();
+            let broken = finding("binfmt_misc", Grade::Broken, error.why.to_string(), None);
+            findings.push(Finding { remedy, ..broken });
+            Vec::new()
+        }
+    };
     findings.extend(flushing(place, &entries));
-    let verdicts: Vec<_> = ARCHES.iter().zip(probe::run(ARCHES)).collect();
-    findings.extend(entries.iter().map(|e| handler(e, &entries, place)));
-    findings.extend(targets(&verdicts, &entries));
-    let broken = findings.iter().filter(|f| f.grade == Grade::Broken).count();
-    if broken > 0 {
-        report.unhealthy = true;
-    }
+    let verdicts = probe::run(ARCHES).into_iter().zip(probe::natives(ARCHES));
+    let rows: Vec<Row> = ARCHES.iter().zip(verdicts).map(|(arch, (v, n))| (arch, v, n)).collect();
+    findings.extend(entries.iter().map(|e| handler(e, &entries, &rows, place)));
+    findings.extend(targets(&rows, &entries));
+    report.unhealthy |= findings.iter().any(|f| f.grade == Grade::Broken);
     Ok(Outcome::Findings { findings })
 }
 
@@ -155,53 +154,95 @@ fn flushing(place: Namespaces, entries: &[Entry]) -> Option<Finding> {
 }
 
 /// What is to be said of one handler.
-fn handler(e: &Entry, entries: &[Entry], place: Namespaces) -> Finding {
-    let is_others = !e.name.starts_with(PREFIX) && !is_qemu(e);
+fn handler(e: &Entry, entries: &[Entry], rows: &[Row], place: Namespaces) -> Finding {
+    let is_third_party = !e.name.starts_with(PREFIX) && !e.is_qemu();
     let fixed = Flags::parse(&e.flags).fix_binary;
-    let again = e.name.strip_prefix(PREFIX).map(|target| format!("qus install {target}"));
-    let later = |other: &&Entry| {
-        other.name != e.name && other.enabled && crate::plan::overlap(&other.matches, &e.matches)
+    let takes = |arch: &Arch| covers(&e.matches, &Match::from(&arch.pattern));
+    let taken = || rows.iter().filter(|(arch, _, _)| takes(arch));
+    let stray = taken().find(|(_, _, native)| native.is_yes());
+    let rival = |other: &&Entry| {
+        let (a, b) = (&other.matches, &e.matches);
+        other.name != e.name && other.enabled && (covers(a, b) || covers(b, a))
     };
-    let (grade, seen) = if is_others && (!e.enabled || !place.on_host) {
-        // Who disabled it had a reason, and what it names on the host can't be seen from here.
-        let state = if e.enabled { "" } else { ", disabled" };
-        (Grade::Good, format!("another maker's{state}: {}", e.interpreter))
-    } else if !e.enabled {
-        (Grade::Broken, "disabled".to_owned())
-    } else if !fixed && !Path::new(&e.interpreter).exists() {
-        (Grade::Broken, format!("stale: there is no {} here, and it has no flag F", e.interpreter))
-    } else if !is_qemu(e) {
-        (Grade::Good, format!("another maker's: {}", e.interpreter))
-    } else if let Some(other) = entries.iter().find(later) {
-        (
-            Grade::Warning,
-            format!("{} takes the same programs; the kernel uses what was registered last", other.name),
-        )
-    } else if !fixed {
-        (Grade::Warning, format!("without flag F: containers need {} themselves", e.interpreter))
-    } else {
-        (Grade::Good, format!("{} {}", e.flags, e.interpreter))
+    let owner = match e.owner() {
+        Owner::ThirdParty | Owner::Wsl => "third-party: ",
+        Owner::Distribution => "the distribution's: ",
+        Owner::Qus | Owner::Qemu => "",
     };
-    let remedy = again.filter(|_| grade != Grade::Good);
+    let interpreter = &e.interpreter;
+    let (grade, seen) = match stray {
+        _ if !e.enabled && is_third_party => {
+            // Who disabled it had a reason.
+            (Grade::Good, format!("third-party, disabled: {interpreter}"))
+        }
+        _ if e.is_trial() => (Grade::Warning, "left by a run of qus that was interrupted".to_owned()),
+        _ if !e.enabled => (Grade::Broken, "disabled".to_owned()),
+        Some((arch, ..)) => {
+            let name = arch.name;
+            (
+                Grade::Broken,
+                format!("it takes {name} programs, which this kernel runs natively: {interpreter}"),
+            )
+        }
+        // What it names on the host can't be seen from here.
+        _ if is_third_party && !place.on_host => (Grade::Good, format!("{owner}{interpreter}")),
+        _ if !fixed && !Path::new(interpreter).exists() => {
+            // Where its programs run all the same, it is in nobody's way.
+            let runs = taken().all(|(_, verdict, _)| verdict.ran()) && taken().next().is_some();
+            let grade = if runs { Grade::Warning } else { Grade::Broken };
+            (grade, format!("stale: there is no {interpreter} here, and it has no flag F"))
+        }
+        _ if !e.is_qemu() => (Grade::Good, format!("{owner}{interpreter}")),
+        _ => match entries.iter().find(rival) {
+            Some(other) => (
+                Grade::Warning,
+                format!("{} takes the same programs; the kernel uses what was registered last", other.name),
+            ),
+            None if !fixed => {
+                (Grade::Warning, format!("without flag F: containers need {interpreter} themselves"))
+            }
+            None => (Grade::Good, format!("{owner}{} {interpreter}", e.flags)),
+        },
+    };
+    let remedy = (grade != Grade::Good).then(|| remedy(e, stray.is_some()));
     Finding { remedy, ..finding(&e.name, grade, seen, None) }
 }
 
+/// The command that fixes a handler, or, of what qus doesn't touch, removes it.
+fn remedy(e: &Entry, is_stray: bool) -> String {
+    match e.name.strip_prefix(PREFIX) {
+        Some(_) if e.is_trial() => format!("qus remove {}", e.name),
+        Some(target) if !is_stray && named(target).next().is_some() => format!("qus install {target}"),
+        Some(target) if named(target).next().is_some() => format!("qus remove {target}"),
+        Some(_) => format!("qus remove {}", e.name),
+        None => format!("echo -1 > {USUAL_DIR}/{}", e.name),
+    }
+}
+
 /// One line for what runs, one for each that should and doesn't.
-fn targets(verdicts: &[(&'static crate::arch::Arch, Verdict)], entries: &[Entry]) -> Vec<Finding> {
-    let names = |native: bool| {
-        let ran = verdicts.iter().filter(|(arch, v)| v.ran() && is_native(arch, v, entries) == native);
-        let names: Vec<_> = ran.map(|(arch, _)| arch.name).collect();
+fn targets(rows: &[Row], entries: &[Entry]) -> Vec<Finding> {
+    let names = |is_native: bool| {
+        let ran = rows.iter().filter(|(_, verdict, native)| verdict.ran() && native.is_yes() == is_native);
+        let names: Vec<_> = ran.map(|(arch, ..)| arch.name).collect();
         if names.is_empty() { "none".to_owned() } else { names.join(" ") }
     };
     let mut findings = vec![
         finding("native", Grade::Good, names(true), None),
         finding("emulated", Grade::Good, names(false), None),
     ];
-    for (arch, verdict) in verdicts.iter().filter(|(_, v)| !v.ran()) {
-        if entries.iter().any(|e| e.takes(arch.pattern.magic())) {
-            let why = probe::failure(arch, verdict).why.to_string();
-            let remedy = format!("qus install {}", arch.target);
-            let seen = format!("its programs don't run, though it has a handler: {why}");
+    if let Some((arch, verdict, _)) = rows.iter().find(|(_, verdict, _)| verdict.is_unclear()) {
+        let error = probe::failure(arch, verdict);
+        let seen = format!("cannot tell what runs: {}", error.why);
+        findings.push(finding("programs", Grade::Broken, seen, error.hint.as_deref()));
+        return findings;
+    }
+    for (arch, verdict, _) in rows.iter().filter(|(_, verdict, _)| !verdict.ran()) {
+        let takers: Vec<_> = entries.iter().filter(|e| e.matches(arch.pattern.magic())).collect();
+        if let Some(taker) = takers.first() {
+            let force = if takers.iter().any(|e| !e.is_qemu()) { "--force " } else { "" };
+            let remedy = format!("qus install {force}{}", arch.target);
+            let why = probe::failure(arch, verdict).why;
+            let seen = format!("its programs don't run, though {} takes them: {why}", taker.name);
             findings.push(finding(arch.name, Grade::Broken, seen, Some(&remedy)));
         }
     }

@@ -2,30 +2,60 @@
 
 use super::Done;
 use super::files::deliver;
-use super::rules::rule;
-use crate::arch::host_family;
+use super::rules::{file_name, renamed, rule};
+use crate::arch::{ARCHES, Arch, host_family, named};
+use crate::elf::Class::{Elf32, Elf64};
 use crate::emulators::EmulatorDir;
-use crate::error::{Error, Step};
+use crate::error::{Error, Result, Step};
+use crate::host;
 use crate::outcome::{Report, Separator};
-use crate::probe;
-use crate::request::{Export, Format, Targets};
+use crate::probe::{self, Native};
+use crate::request::{Export, Format};
 use crate::rule::{Match, Rule, escaped};
 
 pub(super) fn export(request: &Export, report: &mut Report) -> Done {
-    // The files are for another moment, maybe another host: what runs natively is a question of names, as in QEMU's script.
-    let family = request.host.as_deref().map_or_else(|| probe::host().family, host_family);
-    // Binaries that can be seen say by their names whether the suffix is right; those of another host can't be seen.
-    let store = EmulatorDir::open(request.options.dir(), request.options.dir()).ok();
-    let (mut files, rows) = (Vec::new(), request.targets.rows().collect::<Vec<_>>());
-    let left_out: Vec<_> = rows.iter().filter(|a| a.family == family).map(|a| a.name).collect();
-    if request.targets != Targets::All && !left_out.is_empty() {
-        report.note(format!("left out, for they are the host's own family: {}", left_out.join(" ")));
+    let options = &request.options;
+    let host = Host::of(request.host.as_deref())?;
+    let is_named = request.targets.are_named();
+    let mut rows = request.targets.rows().collect();
+    let own = take(&mut rows, &|a| if is_named { host.is_itself(a) } else { host.is_akin(a) });
+    if is_named && !own.is_empty() {
+        let why = "the host is of that architecture, and with such a handler no program would start there";
+        return Err(Error::new(Step::Write, format!("a file for {own}"), why)
+            .hint("nothing was written: leave it out, or name the host that the files are for by --host"));
     }
-    for arch in rows.into_iter().filter(|a| a.family != family) {
-        let file = store
-            .as_ref()
-            .and_then(|s| s.find(arch.emulator, &request.options.prefix, &request.options.suffix));
-        let rule = rule(arch, &request.options, file.as_deref());
+    let mut note = |text: &str, names: String| {
+        if !names.is_empty() {
+            report.note(format!("{text}: {names}"));
+        }
+    };
+    note("left out, for they are the host's own family", own);
+    // Binaries that can be seen say by their names which there are; those of another host can't be seen.
+    let dir = options.dir();
+    let store = if host.is_this { EmulatorDir::open(dir, dir).ok() } else { None };
+    let find =
+        |arch: &Arch| store.as_ref().and_then(|s| s.find(arch.emulator, &options.prefix, &options.suffix));
+    let is_missing = |arch: &Arch| store.is_some() && find(arch).is_none();
+    let has_any = store.as_ref().is_some_and(|s| s.has_any(&options.prefix, &options.suffix));
+    if has_any && !is_named {
+        let missing = take(&mut rows, &is_missing);
+        note(&format!("left out, for there is no emulator in {}", dir.display()), missing);
+    } else {
+        let missing = take(&mut rows.clone(), &is_missing);
+        note(&format!("there is no emulator in {} yet for", dir.display()), missing);
+    }
+    if is_named && host.is_this {
+        let native = take(&mut rows.clone(), &|a| probe::natives([a]).iter().any(Native::is_yes));
+        note("this kernel runs these itself; with a handler, QEMU does", native);
+    }
+    if rows.is_empty() {
+        return Err(Error::new(Step::Write, "any file", "no target is left"));
+    }
+    let (mut files, mut found) = (Vec::new(), Vec::new());
+    for arch in rows {
+        let file = find(arch).unwrap_or_else(|| file_name(arch, options));
+        let rule = rule(arch, options, Some(&file));
+        found.push((arch, file));
         let name = match request.format {
             Format::BinfmtD => format!("{}.conf", rule.name),
             Format::UpdateBinfmts => rule.name.clone(),
@@ -37,8 +67,60 @@ pub(super) fn export(request: &Export, report: &mut Report) -> Done {
             Format::UpdateBinfmts => (name, template(&rule)),
         });
     }
+    report.notes.extend(renamed(&mut found.iter().map(|(arch, file)| (*arch, file.as_str())), options));
     let separator = if request.format == Format::BinfmtD { Separator::Not } else { Separator::ByName };
     Ok(deliver(files, separator, request.to.as_deref(), request.dry_run, report))
+}
+
+/// Takes rows out; their names.
+fn take(rows: &mut Vec<&Arch>, is_taken: &dyn Fn(&Arch) -> bool) -> String {
+    let mut names = Vec::new();
+    rows.retain(|arch| {
+        let taken = is_taken(arch);
+        names.extend(taken.then_some(arch.name));
+        !taken
+    });
+    names.join(" ")
+}
+
+/// The host that the files are for. They are for another moment, maybe another machine: what runs there natively is a question
+/// of names, as in QEMU's script.
+struct Host<'a> {
+    family: &'a str,
+    /// Its row; some names say a family only.
+    arch: Option<&'static Arch>,
+    /// Is it such a machine as this one? Then its directories are taken for ours.
+    is_this: bool,
+}
+
+impl<'a> Host<'a> {
+    fn of(name: Option<&'a str>) -> Result<Self> {
+        let this = host::arch();
+        let Some(name) = name else {
+            return Ok(Self { family: this.family, arch: Some(this), is_this: true });
+        };
+        let family = host_family(name);
+        // uname has more names (armv5tejl) than anybody would call a target by.
+        let arch = named(name).next().or_else(|| ARCHES.iter().find(|a| a.name == family));
+        if !ARCHES.iter().any(|a| a.family == family) {
+            // All would be written, its own architecture, too.
+            return Err(Error::usage(format!("unknown host: {name}")).hint("take what `uname -m` says there"));
+        }
+        Ok(Self { family, arch, is_this: arch.is_some_and(|a| a.name == this.name) })
+    }
+
+    /// Is it of that very architecture, or are its programs? On 64-bit kernels they may be 32-bit ones: as we are, if we run here.
+    fn is_itself(&self, arch: &Arch) -> bool {
+        let own = host::build_arch();
+        let is_ours = self.is_this && own.family == self.family && arch.target == own.target;
+        is_ours || self.arch.map_or(arch.family == self.family, |host| arch.target == host.target)
+    }
+
+    /// May it run those programs itself? A 32-bit host runs no 64-bit ones.
+    fn is_akin(&self, arch: &Arch) -> bool {
+        let is_wider = self.arch.is_some_and(|host| host.machine.0 == Elf32) && arch.machine.0 == Elf64;
+        arch.family == self.family && !is_wider
+    }
 }
 
 /// A template for `update-binfmts --import`.
@@ -55,4 +137,21 @@ fn template(rule: &Rule) -> String {
         yes(rule.flags.preserve_argv0),
         yes(rule.flags.fix_binary)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_architecture_of_its_programs_is_the_hosts_own_as_well() {
+        // 32-bit programs on a 64-bit kernel, or the other way round: they need not be of the kernel's row.
+        let own = host::build_arch();
+        let Some(kernel) = ARCHES.iter().find(|a| a.family == own.family && a.target != own.target) else {
+            return; // a family of one
+        };
+        let host = |is_this| Host { family: kernel.family, arch: Some(kernel), is_this };
+        assert!(host(true).is_itself(own) && host(true).is_itself(kernel));
+        assert!(!host(false).is_itself(own) && host(false).is_itself(kernel));
+    }
 }

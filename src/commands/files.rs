@@ -1,9 +1,11 @@
 //! Delivering files: into a directory, or to stdout.
 
+use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::SystemTime;
 
 use crate::error::{Error, Result, Step};
 use crate::outcome::{Outcome, Report, Separator};
@@ -35,19 +37,98 @@ pub(super) fn deliver(
     Outcome::Files { files: done }
 }
 
-/// Writes a file in one piece: a reader sees the old one or the new one. A script is made executable.
+/// Writes a file in one piece: a reader sees the old one or the new one. A script is made executable. A link of that name is
+/// replaced, and what it leads to is left alone.
+///
+/// The new file has another name until it is complete, one that can't be known before.
 fn write(path: &Path, text: &str) -> Result<()> {
-    let new = path.with_extension("qus-new");
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    name.push(format!(".{}-{}.qus-new", std::process::id(), now.subsec_nanos()));
+    let written = replace(path, &path.with_file_name(name), text);
+    written.map_err(|e| Error::new(Step::Write, path.display().to_string(), e))
+}
+
+/// Writes a file that is called `new` first. Whoever may write to that directory could have put a link there, that leads to a
+/// file of the user's: so it must be one that was not there.
+fn replace(path: &Path, new: &Path, text: &str) -> std::io::Result<()> {
     let mode = if text.starts_with("#!") { 0o777 } else { 0o666 };
-    let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&new);
-    let written = opened.and_then(|mut f| {
-        f.write_all(text.as_bytes())?;
-        f.sync_all()?;
-        std::fs::rename(&new, path)
-    });
-    written.map_err(|e| {
-        // The error of the write is the one to report; where there is no half a file, there is none to remove.
-        let _ = std::fs::remove_file(&new);
-        Error::new(Step::Write, path.display().to_string(), e)
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(mode).custom_flags(libc::O_NOFOLLOW);
+    let mut file = options.open(new)?;
+    let written = file
+        .write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::rename(new, path));
+    written.inspect_err(|_| {
+        // The error of the write is the one to report.
+        let _ = std::fs::remove_file(new);
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn dir(name: &str) -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("qus-files-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        dir
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        let names = std::fs::read_dir(dir).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_file_is_replaced_itself() {
+        let d = dir("link");
+        std::fs::write(d.join("mine"), "mine").unwrap();
+        for link in ["a.conf", "a.qus-new", "b.c"] {
+            symlink("mine", d.join(link)).unwrap();
+        }
+        write(&d.join("a.conf"), "new").unwrap();
+        write(&d.join("b.c"), "#!new").unwrap();
+        write(&d.join("b.d"), "other").unwrap();
+        assert_eq!(names(&d), ["a.conf", "a.qus-new", "b.c", "b.d", "mine"]);
+        for (name, text) in [("mine", "mine"), ("a.conf", "new"), ("b.c", "#!new"), ("b.d", "other")] {
+            assert_eq!(std::fs::read_to_string(d.join(name)).unwrap(), text, "{name}");
+        }
+        assert!(!d.join("a.conf").is_symlink() && d.join("a.qus-new").is_symlink());
+        assert_ne!(d.join("b.c").metadata().unwrap().permissions().mode() & 0o100, 0);
+        std::fs::remove_dir_all(d).unwrap();
+    }
+
+    #[test]
+    fn what_stands_in_the_way_of_a_new_file_is_neither_used_nor_removed() {
+        let d = dir("way");
+        std::fs::write(d.join("mine"), "mine").unwrap();
+        symlink("mine", d.join("link")).unwrap();
+        symlink("nowhere", d.join("dangling")).unwrap();
+        for new in ["mine", "link", "dangling"] {
+            let error = replace(&d.join("a"), &d.join(new), "new").unwrap_err();
+            assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists, "{new}");
+        }
+        assert_eq!(names(&d), ["dangling", "link", "mine"]);
+        assert_eq!(std::fs::read_to_string(d.join("mine")).unwrap(), "mine");
+        std::fs::remove_dir_all(d).unwrap();
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_all_as_it_was() {
+        let d = dir("fails");
+        // A file can't take a directory's place.
+        std::fs::create_dir_all(d.join("there/full")).unwrap();
+        assert!(write(&d.join("there"), "new").is_err());
+        assert!(write(&d.join("not/there"), "new").is_err());
+        assert_eq!(names(&d), ["there"]);
+        std::fs::remove_dir_all(d).unwrap();
+    }
 }

@@ -1,35 +1,50 @@
-//! Removing handlers: only those called `qemu-*`, only those asked for.
+//! Removing handlers: only those called `qemu-*`, only those asked for, and nothing that lives by them.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
-
-use nix::errno::Errno;
+use std::path::Path;
 
 use super::Done;
-use crate::anchor::{BinfmtMount, Namespaces};
-use crate::arch::{ARCHES, PREFIX};
-use crate::binfmt::Binfmt;
-use crate::error::{Cause, Error, Result};
+use nix::errno::Errno;
+
+use super::install::depends_on;
+use super::rules::trial_name;
+use crate::anchor;
+use crate::arch::{ARCHES, Arch, PREFIX};
+use crate::binfmt::{Binfmt, USUAL_DIR};
+use crate::error::{Cause, Error, Result, Step};
 use crate::outcome::{Outcome, Report, State, TargetResult};
-use crate::request::{Remove, Targets};
+use crate::request::Remove;
+use crate::rule::Entry;
+use crate::userns::Namespaces;
 
 pub(super) fn remove(request: &Remove, report: &mut Report) -> Done {
     let place = Namespaces::look()?;
-    let mut ground = super::list::ground(place, request.mount.as_deref())?;
-    // Where /proc/sys is read-only, a mount of our own is not.
-    let is_read_only = |e: Error| e.why == Cause::Errno(Errno::EROFS);
-    if !request.dry_run && ground.binfmt().check_writable().is_err_and(is_read_only) {
-        ground = BinfmtMount::to_register_in(place, None, request.mount.as_deref())?;
+    let at = request.mount.as_deref();
+    let mut binfmt = place.binfmt_for_reading(at)?;
+    let mut locked = None;
+    if !request.dry_run {
+        let is_read_only = |e: &Error| e.why == Cause::Errno(Errno::EROFS);
+        locked = Some(match binfmt.lock() {
+            // Where /proc/sys is read-only, a mount of our own is not.
+            Err(e) if is_read_only(&e) => {
+                binfmt = place.binfmt_of_our_own(at)?;
+                binfmt.lock()?
+            }
+            locked => locked?,
+        });
     }
-    let binfmt = ground.binfmt();
-    let _lock = binfmt.lock()?;
-    let mut lines = Vec::new();
-    for name in names(request, binfmt)? {
-        let done =
-            if request.dry_run { binfmt.entry(&name).map(|e| e.is_some()) } else { binfmt.remove(&name) };
+    let names = names(request, &binfmt)?;
+    see_what_depends(&names, &binfmt, request, place)?;
+    let mut results = Vec::new();
+    for name in names {
+        let done = match &locked {
+            None => binfmt.entry(&name),
+            Some(_) => binfmt.remove(&name, |_| true),
+        };
         let state = match done {
-            Ok(true) => State::Removed,
-            Ok(false) => State::Absent,
+            Ok(Some(_)) => State::Removed,
+            Ok(None) => State::Absent,
             Err(error) => {
                 report.errors.push(error);
                 State::Failed
@@ -37,28 +52,68 @@ pub(super) fn remove(request: &Remove, report: &mut Report) -> Done {
         };
         let name = name.to_string_lossy();
         let short = name.strip_prefix(PREFIX).filter(|n| !n.is_empty());
-        lines.push(TargetResult::new(short.unwrap_or(&name), state));
+        results.push(TargetResult::new(short.unwrap_or(&name), state));
     }
-    lines.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(Outcome::Targets { results: lines, dry_run: request.dry_run })
+    note_who_runs_them_still(request, &binfmt, report);
+    results.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(Outcome::Targets { results, dry_run: request.dry_run })
 }
 
-/// The handlers that are meant: all that are called `qemu-*`, or those of the targets, with what an interrupted run of ours
-/// may have left beside them.
+/// The handlers that are meant: all that are called `qemu-*`, or those of the targets, with what an interrupted run may have
+/// left beside them.
 fn names(request: &Remove, binfmt: &Binfmt) -> Result<Vec<OsString>> {
     // Whatever bytes may follow the prefix.
     let there = binfmt.names()?.into_iter().filter(|n| n.as_bytes().starts_with(PREFIX.as_bytes()));
     let trials_of = |names: &[OsString]| -> Vec<_> {
-        names.iter().map(|n| OsString::from(super::rules::trial_name(&n.to_string_lossy()))).collect()
+        names.iter().map(|n| OsString::from(trial_name(&n.to_string_lossy()))).collect()
     };
-    if request.targets == Targets::All {
-        let kept = ARCHES.iter().filter(|a| request.except.contains(&a.target));
-        let kept: Vec<_> = kept.map(|a| OsString::from(a.entry())).collect();
+    if !request.targets.are_named() {
+        let is_meant = |a: &Arch| request.targets.rows().any(|row| row.name == a.name);
+        let kept = ARCHES.iter().filter(|a| !is_meant(a));
+        let kept: Vec<_> = kept.map(|a| OsString::from(a.handler_name())).collect();
         let trials = trials_of(&kept);
         return Ok(there.filter(|n| !kept.contains(n) && !trials.contains(n)).collect());
     }
-    let mut names: Vec<_> = request.targets.rows().map(|a| OsString::from(a.entry())).collect();
+    let targets = request.targets.rows().map(|a| OsString::from(a.handler_name()));
+    let mut names: Vec<_> = targets.chain(request.handlers.iter().map(OsString::from)).collect();
     let trials = trials_of(&names);
     names.extend(there.filter(|n| trials.contains(n)));
     Ok(names)
+}
+
+/// A removal takes nothing else along: where the trees of what goes may be all that keeps binfmt_misc mounted, others stay only if
+/// it stays.
+fn see_what_depends(names: &[OsString], binfmt: &Binfmt, request: &Remove, place: Namespaces) -> Result<()> {
+    let dir = Path::new(USUAL_DIR);
+    let is_on_host = || place.on_host && place.is_own_mounted(dir).unwrap_or(false);
+    if request.force || is_on_host() || place.host_in_reach && anchor::is_mounted_on_host() {
+        return Ok(());
+    }
+    let entries = binfmt.entries()?;
+    let goes = |e: &&Entry| names.iter().any(|name| name == e.name.as_str());
+    let (removed, left): (Vec<_>, Vec<_>) = entries.iter().partition(goes);
+    if left.is_empty() || !depends_on(&removed, &left) {
+        return Ok(());
+    }
+    let left: Vec<_> = left.iter().map(|e| e.name.as_str()).collect();
+    let why = format!(
+        "they may be all that keeps binfmt_misc mounted, and with it would go handlers that are not to be removed: {}",
+        left.join(" ")
+    );
+    Err(Error::new(Step::Remove, "the handlers", why).hint(
+        "--force removes them all the same; with --pid=host, qus sees whether the host has binfmt_misc mounted",
+    ))
+}
+
+/// A handler of another name may run the same programs.
+fn note_who_runs_them_still(request: &Remove, binfmt: &Binfmt, report: &mut Report) {
+    let Ok(entries) = binfmt.entries() else { return };
+    if !request.targets.are_named() || request.dry_run {
+        return;
+    }
+    for arch in request.targets.rows() {
+        for other in entries.iter().filter(|e| e.matches(arch.pattern.magic())) {
+            report.note(format!("{} still runs {} programs", other.name, arch.name));
+        }
+    }
 }

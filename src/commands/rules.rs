@@ -7,6 +7,10 @@ use std::sync::LazyLock;
 use nix::sys::utsname::uname;
 
 use crate::arch::{Arch, PREFIX};
+use crate::elf::Machine;
+use crate::emulators::Requirements;
+use crate::error::{Error, Step};
+use crate::host;
 use crate::request::{HOST_DIR, HandlerOptions};
 use crate::rule::{Flags, Rule};
 
@@ -31,6 +35,29 @@ pub(in crate::commands) fn file_name(arch: &Arch, options: &HandlerOptions) -> S
     format!("{}{PREFIX}{}{}", options.prefix, arch.emulator, options.suffix)
 }
 
+/// What is demanded of an emulator that is to run on this host, which runs programs of these machines itself.
+pub(in crate::commands) fn requirements(natives: &[Machine], is_static: bool) -> Requirements<'_> {
+    Requirements { natives, host: host::arch(), is_static }
+}
+
+/// The error where there is no emulator at all.
+pub(in crate::commands) fn has_none(options: &HandlerOptions) -> Error {
+    Error::new(Step::Open, options.dir().display().to_string(), "there is no QEMU binary in it")
+        .hint("QEMU_BIN_DIR or --path says where they are; images tagged `register` carry none")
+}
+
+/// A remark on the binaries that were found under another name than was asked for, if there are any.
+pub(in crate::commands) fn renamed<'a>(
+    found: &mut dyn Iterator<Item = (&'a Arch, &'a str)>,
+    options: &HandlerOptions,
+) -> Option<String> {
+    let mut others = found.filter(|(arch, file)| file_name(arch, options) != *file);
+    let (arch, file) = others.next()?;
+    let asked = file_name(arch, options);
+    let more = if others.next().is_some() { ", and likewise for others" } else { "" };
+    Some(format!("there is no {asked} in {}: using {file}{more}", options.dir().display()))
+}
+
 /// The handler of a row; `file` is the binary that was found for it.
 pub(in crate::commands) fn rule(arch: &Arch, options: &HandlerOptions, file: Option<&str>) -> Rule {
     let file = file.map_or_else(|| file_name(arch, options), str::to_owned);
@@ -38,7 +65,7 @@ pub(in crate::commands) fn rule(arch: &Arch, options: &HandlerOptions, file: Opt
     // The kernel would look for a relative path from wherever each program is started.
     let path = std::path::absolute(&path).unwrap_or(path);
     Rule {
-        name: arch.entry(),
+        name: arch.handler_name(),
         matches: (&arch.pattern).into(),
         // A path that is not UTF-8 could only be said as another: none can't be registered.
         interpreter: path.into_os_string().into_string().unwrap_or_default(),

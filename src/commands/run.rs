@@ -6,14 +6,14 @@ use std::os::unix::process::CommandExt;
 use nix::errno::Errno;
 
 use super::install::{cannot_tell, not_carried};
-use super::rules::rule;
-use crate::anchor::BinfmtMount;
+use super::rules::{has_none, requirements, rule};
 use crate::arch::Arch;
-use crate::emulators::{EmulatorDir, Requirements};
+use crate::emulators::EmulatorDir;
 use crate::error::{Cause, Error, Result, Step};
-use crate::probe::{self, RanBy, Verdict};
+use crate::probe::{self, Native};
 use crate::request::{HandlerOptions, Targets};
 use crate::sys;
+use crate::userns::Namespaces;
 
 /// Executes the program in our place; returns only if that fails. Its user, directory, exit status and signals are ours.
 pub(super) fn run(targets: &Targets, options: &HandlerOptions, words: &[OsString]) -> Error {
@@ -30,37 +30,41 @@ pub(super) fn run(targets: &Targets, options: &HandlerOptions, words: &[OsString
 fn prepare(targets: &Targets, options: &HandlerOptions) -> Result<()> {
     let store = EmulatorDir::open(options.dir(), options.dir())?;
     let rows = targets.rows().collect::<Vec<_>>();
-    let natives = probe::run_natives(rows.iter().copied());
+    let natives = probe::natives(rows.iter().copied());
     let find = |arch: &Arch| store.find(arch.emulator, &options.prefix, &options.suffix);
-    let is_unclear = |(arch, native): &(&&Arch, &Verdict)| native.is_unclear() && find(arch).is_some();
-    if let Some((arch, native)) = rows.iter().zip(&natives).find(is_unclear) {
-        return Err(cannot_tell(arch.name, arch, native));
+    for (arch, native) in rows.iter().zip(&natives) {
+        if let Native::Unclear(verdict) = native
+            && find(arch).is_some()
+        {
+            return Err(cannot_tell(arch.name, arch, verdict));
+        }
     }
+    if !targets.are_named() && !rows.iter().any(|arch| find(arch).is_some()) {
+        return Err(has_none(options));
+    }
+    let machines = probe::runnable();
     let hinted = |error: Error| {
         error.hint(
             "the kernel must allow unprivileged user namespaces (user.max_user_namespaces, \
              kernel.apparmor_restrict_unprivileged_userns), and be Linux 6.7 or later",
         )
     };
-    let refused = |e| hinted(Error::new(Step::Mount, "in a user namespace of its own", e));
+    let refused = |e| hinted(Error::new(Step::Unshare, "the user namespace", e));
     let (uid, gid) = sys::enter_user_namespace().map_err(refused)?;
     let is_forbidden = |error: &Error| error.why == Cause::Errno(Errno::EPERM);
-    let ground = BinfmtMount::of_our_own(None)
+    let registrar = Namespaces::look()
+        .and_then(|place| place.binfmt_of_our_own(None)?.lock())
         .map_err(|error| if is_forbidden(&error) { hinted(error) } else { error })?;
     for (arch, native) in rows.into_iter().zip(natives) {
-        // What ran and could not be traced is taken for the kernel's: a handler for that would end every execution in here.
-        let is_native = matches!(native, Verdict::Ran { by: RanBy::Kernel | RanBy::Unknown, .. });
+        let is_native = native.is_yes();
         let file = match find(arch) {
             Some(file) if !is_native => file,
-            None if !is_native && *targets != Targets::All => return Err(not_carried(arch, options)),
+            None if !is_native && targets.are_named() => return Err(not_carried(arch, options)),
             _ => continue,
         };
         let rule = rule(arch, options, Some(&file));
-        store.check(
-            &file,
-            Requirements { runs: &probe::runs_natively, host: probe::host, is_static: false },
-        )?;
-        ground.register(&rule, &file)?;
+        store.check(&file, None, requirements(&machines, false))?;
+        registrar.register(&rule)?;
     }
     sys::return_to_user(uid, gid).map_err(refused)
 }

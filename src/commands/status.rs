@@ -3,33 +3,25 @@
 use std::path::Path;
 
 use super::Done;
-use super::list::ground;
 use super::platforms::platforms;
-use crate::anchor::Namespaces;
-use crate::arch::{ARCHES, Arch};
+use crate::arch::ARCHES;
+use crate::host;
 use crate::outcome::Outcome;
 use crate::probe::{self, RanBy, Verdict};
-use crate::rule::Entry;
+use crate::userns::Namespaces;
 
+/// What really runs is supported, whatever runs it; what the kernel could run itself comes first.
 pub(super) fn status(at: Option<&Path>) -> Done {
-    let entries = ground(Namespaces::look()?, at)?.binfmt().entries()?;
-    let verdicts: Vec<_> = ARCHES.iter().zip(probe::run(ARCHES)).filter(|(_, v)| v.ran()).collect();
-    let (mut native, emulated): (Vec<_>, Vec<_>) =
-        verdicts.into_iter().partition(|(arch, verdict)| is_native(arch, verdict, &entries));
-    native.sort_by_key(|(arch, _)| arch.name != probe::host().name);
-    let native = native.into_iter().flat_map(|(arch, _)| platforms(arch, true));
-    let emulated = emulated.into_iter().flat_map(|(arch, _)| platforms(arch, false));
+    let entries = Namespaces::look()?.binfmt_for_reading(at)?.entries()?;
+    let verdicts = probe::run(ARCHES).into_iter().zip(probe::natives(ARCHES));
+    let rows = ARCHES.iter().zip(verdicts).filter(|(_, (verdict, _))| verdict.ran());
+    let (mut native, emulated): (Vec<_>, Vec<_>) = rows.partition(|(_, (_, native))| native.is_yes());
+    native.sort_by_key(|(arch, _)| arch.name != host::arch().name);
+    let supported = native.into_iter().chain(emulated).flat_map(|(arch, (verdict, native))| {
+        // A handler may take what the kernel could run; then it has that interpreter's instructions.
+        let is_direct = !matches!(verdict, Verdict::Ran { by: RanBy::Interpreter(_), .. });
+        platforms(arch, native.is_yes() && is_direct)
+    });
     let emulators = entries.into_iter().filter(|e| e.enabled).map(|e| e.name).collect();
-    Ok(Outcome::Status { supported: native.chain(emulated).collect(), emulators })
-}
-
-/// Did the kernel itself run it? Where that could not be traced, it is so if no handler takes such programs.
-pub(super) fn is_native(arch: &Arch, verdict: &Verdict, entries: &[Entry]) -> bool {
-    match verdict {
-        Verdict::Ran { by: RanBy::Kernel, .. } => true,
-        Verdict::Ran { by: RanBy::Unknown, .. } => {
-            !entries.iter().any(|e| e.enabled && e.takes(arch.pattern.magic()))
-        }
-        _ => false,
-    }
+    Ok(Outcome::Status { supported: supported.collect(), emulators })
 }

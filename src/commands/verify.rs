@@ -1,30 +1,36 @@
-//! Checking all binaries of a directory, with nothing registered.
+//! Checking all emulators of a directory, and all that its SHA256SUMS lists, with nothing registered.
 
 use std::time::Instant;
 
 use super::Done;
-use crate::emulators::{EmulatorDir, Requirements};
+use super::rules::{has_none, requirements};
+use crate::emulators::EmulatorDir;
 use crate::outcome::{Outcome, Report};
 use crate::probe;
 use crate::request::HandlerOptions;
 
 pub(super) fn verify(options: &HandlerOptions, report: &mut Report) -> Done {
     let store = EmulatorDir::open(options.dir(), options.dir())?;
-    let demands =
-        Requirements { runs: &probe::runs_natively, host: probe::host, is_static: options.persistent };
+    let natives = probe::runnable();
+    let emulators: Vec<_> = store.emulators(&options.prefix, &options.suffix).collect();
+    if emulators.is_empty() {
+        return Err(has_none(options));
+    }
     let started = Instant::now();
     let (mut files, mut bytes) = (0, 0);
-    for name in store.names() {
-        match store.check(name, demands) {
-            Ok(emulator) => {
+    let checked = emulators.iter().map(|name| {
+        store.check(name, None, requirements(&natives, options.persistent)).map(|e| e.metadata.len())
+    });
+    // What is listed and isn't used must be there and right as well: a list that is only half true says nothing.
+    let others = store.listed().filter(|name| !emulators.contains(name)).map(|name| store.check_digest(name));
+    for result in checked.chain(others) {
+        match result {
+            Ok(len) => {
                 files += 1;
-                bytes += emulator.metadata.len();
+                bytes += len;
             }
             Err(error) => report.errors.push(error),
         }
-    }
-    for missing in store.missing() {
-        report.errors.push(missing);
     }
     if !store.is_verified() {
         report

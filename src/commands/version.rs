@@ -1,14 +1,15 @@
 //! Telling which versions these are: our own, and that of the emulators that are here, as one of them says it.
 
+use std::ffi::CString;
 use std::path::Path;
-use std::process::Command as Process;
+use std::time::Instant;
 
 use super::Done;
-use crate::arch::ARCHES;
-use crate::emulators::{EmulatorDir, Requirements, STATIC};
+use super::rules::requirements;
+use crate::emulators::EmulatorDir;
 use crate::outcome::{Outcome, Report};
-use crate::probe;
 use crate::request::HandlerOptions;
+use crate::{probe, sys};
 
 /// Where no emulators are, there is nothing to say of them; but one that is not what it should be is an error.
 pub(super) fn version(options: &HandlerOptions, report: &mut Report) -> Done {
@@ -18,17 +19,14 @@ pub(super) fn version(options: &HandlerOptions, report: &mut Report) -> Done {
         return version(None);
     }
     let checked = EmulatorDir::open(dir, dir).and_then(|store| {
-        let find = |suffix| ARCHES.iter().find_map(|a| store.find(a.emulator, &options.prefix, suffix));
-        let Some(name) = find(STATIC).or_else(|| find("")) else { return Ok(None) };
-        store.check(
-            &name,
-            Requirements { runs: &probe::runs_natively, host: probe::host, is_static: false },
-        )?;
+        let Some(name) = store.emulators(&options.prefix, &options.suffix).next() else { return Ok(None) };
+        store.check(&name, None, requirements(&probe::runnable(), false))?;
         Ok(Some(store.path_of(&name)))
     });
     match checked {
         Ok(Some(path)) => {
-            let said = first_line(Path::new(&path));
+            // By its path, not by a descriptor: where it is emulated itself, that would be closed before its own emulator opens it.
+            let said = said_by(Path::new(&path), &path, Instant::now() + sys::CHILD_LIMIT);
             if said.is_none() {
                 report.note(format!("{path} does not tell its version"));
             }
@@ -42,9 +40,8 @@ pub(super) fn version(options: &HandlerOptions, report: &mut Report) -> Done {
     }
 }
 
-/// What a program prints first for `--version`. RanBy its path, not by a descriptor: where it is emulated itself, that would
-/// be closed before its own emulator opens it.
-fn first_line(path: &Path) -> Option<String> {
-    let output = Process::new(path).arg("--version").output().ok().filter(|o| o.status.success())?;
-    String::from_utf8_lossy(&output.stdout).lines().next().map(str::to_owned)
+/// The first line that a program, called so, prints for `--version`; `None` where it fails, takes longer, or prints without end.
+pub(super) fn said_by(program: &Path, called: &str, until: Instant) -> Option<String> {
+    let output = sys::output_of(program, &[&CString::new(called).ok()?, c"--version"], until).ok()?;
+    String::from_utf8_lossy(&output).lines().next().map(str::to_owned)
 }

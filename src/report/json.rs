@@ -15,7 +15,7 @@ const fn key(state: State) -> &'static str {
         State::Replaced => "replaced",
         State::Already => "already",
         State::Native => "native",
-        State::ThirdParty => "foreign",
+        State::ThirdParty => "third-party",
         State::Removed => "removed",
         State::Absent => "absent",
         State::NotCarried => "not-carried",
@@ -45,17 +45,10 @@ pub(super) fn document(report: &Report, exit: Exit) -> String {
                     _ => None,
                 });
                 let all = all.flatten();
-                let keeper = all.clone().find_map(|result| result.keeper);
+                let keeper = all.clone().filter_map(|result| result.keeper).max();
                 fields.push(("dry_run", Json::Bool(*dry_run)));
                 fields.push(("targets", Json::list(all.map(target))));
-                let keeper = keeper.map(|k| match k {
-                    Keeper::Host => "host",
-                    Keeper::Anchor => "anchor",
-                    Keeper::AnchorOnDirectory => "anchor-on-directory",
-                    Keeper::AnchorOnCopy => "anchor-on-copy",
-                    Keeper::Other => "other",
-                    Keeper::Ourselves => "process",
-                });
+                let keeper = keeper.map(keeper_key);
                 fields.push(("keeper", Json::or_null(keeper)));
             }
             Outcome::Checked { results } => {
@@ -111,14 +104,21 @@ pub(super) fn document(report: &Report, exit: Exit) -> String {
     }
     fields.push(("notes", Json::list(report.notes.iter().map(Json::text))));
     let error = |e: &Error| {
-        Json::Object(vec![
-            ("message", Json::text(e.to_string().lines().next().unwrap_or_default())),
-            ("hint", Json::or_null(e.hint.clone())),
-        ])
+        Json::Object(vec![("message", Json::Text(e.to_string())), ("hint", Json::or_null(e.hint.clone()))])
     };
     fields.push(("errors", Json::list(report.errors.iter().map(error))));
     fields.push(("exit", Json::Number(exit as u64)));
     Json::Object(fields).render()
+}
+
+const fn keeper_key(keeper: Keeper) -> &'static str {
+    match keeper {
+        Keeper::Host => "host",
+        Keeper::Anchor => "anchor",
+        Keeper::Kernel => "kernel",
+        Keeper::Unseen => "unseen",
+        Keeper::Process => "process",
+    }
 }
 
 fn microseconds(took: Duration) -> Json {
@@ -160,6 +160,7 @@ fn target(line: &TargetResult) -> Json {
         ("flags", Json::or_null(flags)),
         ("verified", Json::Bool(line.verified)),
         ("proof_us", line.proof.map_or(Json::Null, microseconds)),
+        ("keeper", Json::or_null(line.keeper.map(keeper_key))),
         ("rule", Json::or_null(line.rule.clone())),
     ])
 }

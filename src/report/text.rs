@@ -134,8 +134,8 @@ fn targets(lines: &[TargetResult], dry_run: bool) -> String {
         .map(|l| {
             let (interpreter, flags) = l.handler.clone().unwrap_or_default();
             let proof = match (l.state, l.proof) {
-                (State::Native, _) => "this kernel runs it itself: nothing to do".to_owned(),
-                (State::ThirdParty, _) => "another maker's handler runs it: left alone".to_owned(),
+                (State::Native, _) => "native, nothing to do".to_owned(),
+                (State::ThirdParty, _) => "handled by another, left alone".to_owned(),
                 (_, Some(took)) => format!("runs ({})", milliseconds(took)),
                 (_, None) => String::new(),
             };
@@ -157,8 +157,8 @@ fn targets(lines: &[TargetResult], dry_run: bool) -> String {
     if rows.is_empty() && left_out.is_empty() {
         out.push_str("nothing to do\n");
     }
-    if let Some(keeper) = lines.iter().find_map(|l| l.keeper) {
-        let _ = writeln!(out, "kept by {}", keeper_text(keeper));
+    if let Some(keeper) = lines.iter().filter_map(|l| l.keeper).max() {
+        let _ = writeln!(out, "{}", keeper_text(keeper));
     }
     out
 }
@@ -173,7 +173,7 @@ const fn word(state: State, dry_run: bool) -> &'static str {
         (State::Removed, false) => "removed",
         (State::Already, _) => "already there",
         (State::Native, _) => "native",
-        (State::ThirdParty, _) => "foreign",
+        (State::ThirdParty, _) => "third-party",
         (State::Absent, _) => "not there",
         (State::NotCarried, _) => "not carried",
         (State::Failed, _) => "failed",
@@ -182,15 +182,12 @@ const fn word(state: State, dry_run: bool) -> &'static str {
 
 const fn keeper_text(keeper: Keeper) -> &'static str {
     match keeper {
-        Keeper::Host => "the host's mount of binfmt_misc",
-        Keeper::Anchor => "an anchor: the handlers themselves hold the mount of binfmt_misc",
-        Keeper::AnchorOnDirectory => {
-            "an anchor, until the emulators' directory is deleted: this kernel has no overlay"
+        Keeper::Host => "they stay until the next boot (the host has binfmt_misc mounted)",
+        Keeper::Anchor => {
+            "they stay until the next boot (anchored: the handlers hold the mount of binfmt_misc)"
         }
-        Keeper::AnchorOnCopy => {
-            "an anchor, with copies in memory of the emulators that were mounted one by one"
-        }
-        Keeper::Other => "a mount of binfmt_misc that is not ours",
-        Keeper::Ourselves => "this process",
+        Keeper::Kernel => "they stay until the next boot (this kernel keeps handlers without a mount)",
+        Keeper::Unseen => "they stay for as long as binfmt_misc is mounted somewhere else",
+        Keeper::Process => "they stay for as long as this process runs, and register again if removed",
     }
 }

@@ -38,12 +38,12 @@ strace -qq -o /dev/null -e trace=$call -e inject=$call:signal=KILL:when=$nth qus
 others | cmp - /others || wrong others differ after the kill
 /foreign/busybox-arm true || wrong what ran before runs no more
 for entry in $(cd /mnt; ls); do
-	case $entry in jar | python3.11 | rosetta | status | register | qemu-arm | qemu-arm.new | qemu-aarch64) ;; *) wrong $entry is left ;; esac
+	case $entry in jar | python3.11 | rosetta | status | register | qemu-arm | qemu-arm.new | qemu-aarch64 | qemu-aarch64.new) ;; *) wrong $entry is left ;; esac
 done
 qus -s -- -p aarch64 arm >/dev/null 2>/tmp/said || wrong the next run fails: $(cat /tmp/said)
 others | cmp - /others || wrong others differ after the next run
 for target in arm aarch64; do /foreign/busybox-$target true || wrong $target does not run after the next run; done
-[ ! -e /mnt/qemu-arm.new ] || wrong the trial is left
+for trial in /mnt/qemu-*.new; do [ ! -e $trial ] || wrong $trial is left; done
 grep -qx 'interpreter /qus/bin/qemu-arm-static' /mnt/qemu-arm || wrong it was not replaced
 for entry in /mnt/qemu-*; do echo -1 >$entry; done";
 

@@ -45,9 +45,9 @@ fn registering_and_removing_again_and_again_leaves_nothing() {
         ));
     }
     let took = started.elapsed();
-    let left = s.quietly("mount -t binfmt_misc b /mnt; ls /mnt; umount /mnt; wc -l </proc/self/mountinfo; ls -d /proc/[0-9]* | wc -l");
+    let left = s.quietly("mount -t binfmt_misc b /mnt; ls /mnt; umount /mnt; wc -l </proc/self/mountinfo; set -- /proc/[0-9]*; echo $#");
     let fresh = Sandbox::with_static_entrypoint().unwrap();
-    let other = fresh.quietly("mount -t binfmt_misc b /mnt; ls /mnt; umount /mnt; wc -l </proc/self/mountinfo; ls -d /proc/[0-9]* | wc -l");
+    let other = fresh.quietly("mount -t binfmt_misc b /mnt; ls /mnt; umount /mnt; wc -l </proc/self/mountinfo; set -- /proc/[0-9]*; echo $#");
     assert_eq!(left, other);
     drop(fresh);
     let more = mounts().zip(before).map(|(after, before)| after.saturating_sub(before));
@@ -98,7 +98,7 @@ fn many_runs_at_the_same_time_all_end_well() {
 #[test]
 fn a_long_hold_needs_no_more_than_a_short_one() {
     let Some(s) = Sandbox::with_static_entrypoint() else { return };
-    s.quietly("qus hold aarch64 arm >/tmp/out 2>/tmp/err & until grep -q ^kept /tmp/out; do sleep 0.02; done; echo $! >/tmp/pid");
+    s.quietly("qus hold aarch64 arm >/tmp/out 2>/tmp/err & until grep -q '^they stay' /tmp/out; do sleep 0.02; done; echo $! >/tmp/pid");
     // Invocation by SIGHUP, it looks at the handlers and runs a program of each; otherwise it looks every ten seconds.
     let usage = || {
         s.quietly("kill -HUP $(cat /tmp/pid); sleep 0.3; cd /proc/$(cat /tmp/pid); ls fd | wc -l; sed -n 's/^VmRSS:\t *//p' status; wc -l <mountinfo")

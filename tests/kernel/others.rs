@@ -107,7 +107,8 @@ fn a_handler_stays_where_its_successor_does_not_work() {
 fn what_an_interrupted_run_left_is_cleared_away() {
     let Some(mut s) = Sandbox::new() else { return };
     s.quietly("mount -t binfmt_misc b /mnt");
-    let left = "printf %s ':qemu-aarch64.new:M::x::/bin/true:' >/mnt/register";
+    let left =
+        r"printf %s ':qemu-aarch64.new:M::\x7fELF\x02\x01\x01\x00qus\x00abcd::/bin/true:' >/mnt/register";
     s.quietly(left);
     s.step("qus -s -- -p aarch64; ls /mnt");
     s.quietly(left);

@@ -85,7 +85,7 @@ fn the_kernel_takes_every_rule_that_can_be_said_and_shows_the_same() {
         let entry = Entry::parse(&rule.name, text.as_bytes());
         assert!(entry.is(rule), "{rule:?}\n{text}{entry:?}");
         let back = Rule { flags: rule.flags.as_reported(), ..rule.clone() };
-        assert_eq!(entry.rule(), back);
+        assert_eq!(entry.line(), back.line());
     }
     let has =
         |what: &str, test: &dyn Fn(&Rule) -> bool| assert!(rules.iter().any(test), "no rule with {what}");

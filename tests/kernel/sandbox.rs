@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use qus::arch::{named, own};
+use qus::arch::named;
+use qus::host::build_arch;
 
 use crate::transcript::Transcript;
 
@@ -179,7 +180,7 @@ impl Entrypoint {
             return Err(format!("{} is older than the source: {made_by}", file.display()));
         }
         let mut by = String::new();
-        if arch.family != own().family {
+        if arch.family != build_arch().family {
             by = format!("qemu-{}-static", arch.emulator);
         }
         if host == "arm32v6" {

@@ -1,115 +1,85 @@
-//! Checking the binaries that are going to be registered, several at a time: hashing is what a first run takes longest for.
+//! Checking the emulators that are going to be registered, several at a time: hashing is what a first run takes longest for.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::num::NonZero;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::Builder;
 
 use super::job::Job;
-use crate::anchor::BinfmtMount;
-use crate::arch::own;
-use crate::elf::Machine;
-use crate::emulators::{Emulator, EmulatorDir, Requirements, Sum, digest};
+use crate::commands::rules::requirements;
+use crate::emulators::{Emulator, EmulatorDir};
 use crate::error::Result;
+use crate::host;
 use crate::outcome::Report;
-use crate::probe::{self, Identity, identity, identity_of};
-use crate::request::HandlerOptions;
+use crate::probe;
+use crate::request::Install;
 
-/// An emulator that passed.
-#[derive(Clone, Debug)]
-pub(super) struct Checked {
-    identity: Identity,
-    len: u64,
-    machine: Machine,
-    sum: Option<Sum>,
-    /// May everybody write to it?
-    is_open_to_all: bool,
-    /// Open until [`Checked::close`]; rows that are run by one emulator share it.
-    file: Option<Arc<File>>,
+/// By which path each emulator is opened, if not by its own.
+pub(super) type Paths = BTreeMap<String, PathBuf>;
+
+/// Is it a program of the architecture that this one is of?
+pub(super) fn is_as_this_program(emulator: &Emulator) -> bool {
+    emulator.machine == host::build_arch().machine_bytes()
 }
 
-impl Checked {
-    fn new(emulator: Emulator) -> Self {
-        let Emulator { file, machine, sum, metadata } = emulator;
-        Self {
-            identity: identity_of(&metadata),
-            len: metadata.len(),
-            machine,
-            sum,
-            is_open_to_all: metadata.mode() & libc::S_IWOTH != 0,
-            file: Some(Arc::new(file)),
+/// Opens and checks the emulators of these jobs. Without flag F, one that isn't here is for others to have.
+pub(super) fn check(jobs: &mut [&mut Job], request: &Install, paths: &Paths, report: &mut Report) {
+    let options = &request.options;
+    let dir = options.dir();
+    let is_here = |job: &&mut &mut Job| options.persistent || dir.join(&job.file).exists();
+    let mut jobs: Vec<_> = jobs.iter_mut().filter(is_here).collect();
+    if jobs.is_empty() {
+        return;
+    }
+    let mut files: Vec<_> = jobs.iter().map(|job| job.file.clone()).collect();
+    files.sort_unstable();
+    files.dedup();
+    let checked = EmulatorDir::open(dir, dir).map(|dir| check_all(&dir, &files, paths, options.persistent));
+    for job in &mut jobs {
+        match checked.as_ref().map_err(Clone::clone).and_then(|all| all[&job.file].clone()) {
+            Ok(emulator) => {
+                if emulator.metadata.mode() & libc::S_IWOTH != 0 {
+                    let path = &job.rule.interpreter;
+                    report.note(format!(
+                        "{path} is world-writable: anyone who can write it controls what the handler runs"
+                    ));
+                }
+                job.is_verified = emulator.sum.is_some();
+                job.emulator = Some(emulator);
+            }
+            Err(error) => job.fail(error, report),
         }
-    }
-
-    pub(super) const fn is_verified(&self) -> bool {
-        self.sum.is_some()
-    }
-
-    /// Is it a program of the architecture that we are one of?
-    pub(super) fn is_as_we_are(&self) -> bool {
-        self.machine == own().machine_bytes()
-    }
-
-    /// Lets go of the file, and of the mount through which it was opened.
-    pub(super) fn close(&mut self) {
-        self.file = None;
-    }
-
-    /// Does this file, that the kernel has loaded, hold the same program? The same file, or one of another container with the
-    /// same bytes.
-    pub(super) fn is_same_as(&self, loaded: &File) -> bool {
-        if identity(loaded) == Some(self.identity) {
-            return true;
-        }
-        let len = loaded.metadata().map(|m| m.len()).unwrap_or_default();
-        let digest_of = |file: &File| file.try_clone().and_then(|mut f| digest(&mut f)).ok();
-        let ours = || self.sum.or_else(|| self.file.as_ref().and_then(|f| digest_of(f)));
-        len == self.len && digest_of(loaded).is_some_and(|theirs| ours() == Some(theirs))
     }
 }
 
-/// Opens and checks the binaries of all jobs that need one.
-pub(super) fn verify(jobs: &mut [Job], ground: &BinfmtMount, options: &HandlerOptions, report: &mut Report) {
-    let is_visible = |job: &&mut Job| {
-        job.is_registered() && (options.persistent || options.dir().join(&job.file).exists())
-    };
-    let mut jobs: Vec<_> = jobs.iter_mut().filter(is_visible).collect();
-    let checked = EmulatorDir::open(options.dir(), &ground.opened(options.dir())).map(|store| {
-        check_all(&store, &jobs.iter().map(|j| j.file.as_str()).collect::<Vec<_>>(), options.persistent)
-    });
-    for (at, job) in jobs.iter_mut().enumerate() {
-        let result = checked.as_ref().map_err(Clone::clone).and_then(|all| all[at].clone());
-        if result.as_ref().is_ok_and(|emulator| emulator.is_open_to_all) {
-            let path = &job.rule.interpreter;
-            report.note(format!("everybody may write to {path}: who does decides what the handler runs"));
-        }
-        let emulator = result.map(|emulator| job.emulator = Some(emulator));
-        job.fail_on(emulator, report);
-    }
-}
-
-/// Checks each of these files; the results are in the same order.
-fn check_all(store: &EmulatorDir, files: &[&str], persistent: bool) -> Vec<Result<Checked>> {
-    let mut unique: Vec<_> = files.to_vec();
-    unique.sort_unstable();
-    unique.dedup();
-    let demands = Requirements { runs: &probe::runs_natively, host: probe::host, is_static: persistent };
+/// Checks each of these files.
+fn check_all(
+    dir: &EmulatorDir,
+    files: &[String],
+    paths: &Paths,
+    is_static: bool,
+) -> BTreeMap<String, Result<Arc<Emulator>>> {
+    let machines = probe::runnable();
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
-        while let Some(file) = unique.get(next.fetch_add(1, Ordering::Relaxed)) {
-            done.push((*file, store.check(file, demands).map(Checked::new)));
+        while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let path = paths.get(file).map(PathBuf::as_path);
+            done.push((
+                file.clone(),
+                dir.check(file, path, requirements(&machines, is_static)).map(Arc::new),
+            ));
         }
         done
     };
     // How many processors there are is a question of twenty system calls: it is asked only where there is something to hash.
-    let is_work = store.is_verified() && unique.len() > 1;
+    let is_work = dir.is_verified() && files.len() > 1;
     let processors = if is_work { std::thread::available_parallelism().map_or(1, NonZero::get) } else { 1 };
-    let helpers = processors.min(unique.len()).saturating_sub(1);
-    let results: BTreeMap<_, _> = std::thread::scope(|scope| {
+    let helpers = processors.min(files.len()).saturating_sub(1);
+    std::thread::scope(|scope| {
         // Where no thread can be had, fewer do the work.
         let start = |_| Builder::new().spawn_scoped(scope, work).ok();
         let started: Vec<_> = (0..helpers).map_while(start).collect();
@@ -117,6 +87,5 @@ fn check_all(store: &EmulatorDir, files: &[&str], persistent: bool) -> Vec<Resul
         // A thread that panicked aborts the program (panic = "abort"), so each one has a result.
         all.extend(started.into_iter().filter_map(|t| t.join().ok()).flatten());
         all.into_iter().collect()
-    });
-    files.iter().map(|f| results[f].clone()).collect()
+    })
 }

@@ -1,111 +1,97 @@
-//! What is asked for, what is carried, what runs natively → a job for each handler, a line for the rest.
+//! What is asked for, what there are emulators for, what runs natively → a job for each handler, a result for the rest.
 
 use std::path::Path;
 
 use nix::errno::Errno;
 
 use super::job::Job;
-use crate::anchor::Namespaces;
-use crate::arch::{ARCHES, Arch, PREFIX};
+use crate::arch::{Arch, PREFIX};
 use crate::binfmt::{Binfmt, USUAL_DIR};
-use crate::commands::list::runs_through_host;
-use crate::commands::rules::{file_name, rule};
-use crate::emulators::{EmulatorDir, Requirements, STATIC, SUMS};
+use crate::commands::rules::{file_name, has_none, renamed, requirements};
+use crate::emulators::{EmulatorDir, SUMS};
 use crate::error::{Error, Result, Step};
 use crate::outcome::{Report, State, TargetResult};
-use crate::probe::{self, RanBy, Verdict};
-use crate::request::{HandlerOptions, Install, Targets};
+use crate::probe::{self, Native, Verdict};
+use crate::request::{HandlerOptions, Install};
+use crate::userns::Namespaces;
 
 /// What is to be done.
-pub(super) struct Collected {
-    /// The handlers that are asked for, as far as there is a binary for each. In a user namespace, these are more: see
+pub(super) struct Selection {
+    /// The handlers that are asked for, as far as there is an emulator for each. In a user namespace, these are more: see
     /// [`carried_over`].
     pub(super) jobs: Vec<Job>,
-    /// Lines for the rest.
-    pub(super) lines: Vec<TargetResult>,
-    /// The rows that run through the host's handlers, which this user namespace will not see any more.
-    pub(super) hidden: Vec<&'static str>,
+    /// Results for the rest.
+    pub(super) results: Vec<TargetResult>,
+    /// The rows that run through outer handlers, which this user namespace will not see any more.
+    pub(super) shadowed: Vec<&'static str>,
 }
 
-/// Looks at what is asked for and what is there.
-pub(super) fn collect(request: &Install, place: Namespaces, report: &mut Report) -> Result<Collected> {
+/// Is there any emulator to register, where all are asked for?
+///
+/// # Errors
+/// [`Step::Open`], [`Step::Check`].
+fn see_emulators(request: &Install) -> Result<Option<EmulatorDir>> {
     let options = &request.options;
-    let rows = request.targets.rows().collect::<Vec<_>>();
-    let natives = probe::run_natives(rows.iter().copied());
-    let store = match EmulatorDir::open(options.dir(), options.dir()) {
-        Ok(store) => Some(store),
+    let dir = match EmulatorDir::open(options.dir(), options.dir()) {
+        Ok(dir) => dir,
         Err(e) if options.persistent && e.step == Step::Open => {
-            return Err(e.hint("QEMU_BIN_DIR or --path says where the QEMU binaries are"));
+            return Err(e.hint("QEMU_BIN_DIR or --path names the directory of the emulators"));
         }
         Err(e) if options.persistent => return Err(e),
         // Without F, the path is for whoever executes; it need not exist here.
-        Err(_) => None,
+        Err(_) => return Ok(None),
     };
+    let is_needed = options.persistent && !request.targets.are_named();
+    let mut emulators = request.targets.rows().map(|arch| arch.emulator);
+    if is_needed && !emulators.any(|e| dir.find(e, &options.prefix, &options.suffix).is_some()) {
+        return Err(has_none(options));
+    }
+    Ok(Some(dir))
+}
+
+/// Looks at what is asked for and what is there.
+pub(super) fn select(request: &Install, place: Namespaces, report: &mut Report) -> Result<Selection> {
+    let options = &request.options;
+    let dir = see_emulators(request)?;
+    let rows = request.targets.rows().collect::<Vec<_>>();
+    let natives = probe::natives(rows.iter().copied());
     let find =
-        |arch: &Arch| store.as_ref().and_then(|s| s.find(arch.emulator, &options.prefix, &options.suffix));
-    let named = request.targets != Targets::All;
-    let by_name_only = !options.persistent && (named || store.as_ref().is_none_or(EmulatorDir::is_empty));
-    let (mut jobs, mut lines, mut unclear) = (Vec::new(), Vec::new(), Vec::new());
+        |arch: &Arch| dir.as_ref().and_then(|d| d.find(arch.emulator, &options.prefix, &options.suffix));
+    let is_named = request.targets.are_named();
+    let has_none = dir.as_ref().is_none_or(|d| !d.has_any(&options.prefix, &options.suffix));
+    let by_name_only = !options.persistent && (is_named || has_none);
+    let (mut jobs, mut results, mut unclear) = (Vec::new(), Vec::new(), Vec::new());
     for (arch, native) in rows.iter().zip(natives) {
-        let is_native = matches!(native, Verdict::Ran { by: RanBy::Kernel, .. });
-        let file = find(arch);
-        if native.is_unclear() && (file.is_some() || by_name_only) {
-            lines.push(TargetResult::new(arch.name, State::Failed));
-            unclear.push((*arch, native));
-            continue;
-        }
-        match file {
-            Some(file) => jobs.push(job(arch, options, file, native)),
-            None if by_name_only || is_native => {
-                jobs.push(job(arch, options, file_name(arch, options), native))
+        let (file, is_native) = (find(arch), native.is_yes());
+        match (file, native) {
+            (file, Native::Unclear(verdict)) if file.is_some() || by_name_only => {
+                results.push(TargetResult::new(arch.name, State::Failed));
+                unclear.push((*arch, verdict));
             }
-            None if named => {
+            (Some(file), _) => jobs.push(Job::new(arch, options, file, is_native)),
+            (None, _) if by_name_only || is_native => {
+                jobs.push(Job::new(arch, options, file_name(arch, options), is_native));
+            }
+            (None, _) if is_named => {
                 report.errors.push(not_carried(arch, options));
-                lines.push(TargetResult::new(arch.name, State::Failed));
+                results.push(TargetResult::new(arch.name, State::Failed));
             }
-            None => lines.push(TargetResult::new(arch.name, State::NotCarried)),
+            (None, _) => results.push(TargetResult::new(arch.name, State::NotCarried)),
         }
     }
     if let Some((arch, verdict)) = unclear.first() {
         let names: Vec<_> = unclear.iter().map(|(arch, _)| arch.name).collect();
         report.errors.push(cannot_tell(&names.join(", "), arch, verdict));
     }
-    let carries_none = options.persistent && store.as_ref().is_none_or(EmulatorDir::is_empty);
-    let has_none = jobs.is_empty() && report.errors.is_empty();
-    if !named && (has_none || carries_none) {
-        return Err(Error::new(
-            Step::Open,
-            options.dir().display().to_string(),
-            "there is no QEMU binary in it",
-        )
-        .hint("QEMU_BIN_DIR or --path says where they are; images tagged `register` carry none"));
-    }
-    let mut hidden = Vec::new();
-    if place.in_user_namespace {
-        let (carried, through_host) = carried_over(&rows, store.as_ref(), find, request)?;
-        jobs.extend(carried);
-        hidden = through_host;
-    }
-    remarks(&jobs, store.as_ref(), options, report);
-    Ok(Collected { jobs, lines, hidden })
-}
-
-fn job(arch: &'static Arch, options: &HandlerOptions, file: String, native: Verdict) -> Job {
-    Job {
-        rule: rule(arch, options, Some(&file)),
-        arch,
-        file,
-        native,
-        state: State::Failed,
-        emulator: None,
-        proof: None,
-    }
+    let shadowed = carried_over(&mut jobs, dir.as_ref(), find, request, place)?;
+    remarks(&jobs, dir.as_ref(), options, report);
+    Ok(Selection { jobs, results, shadowed })
 }
 
 pub(in crate::commands) fn not_carried(arch: &Arch, options: &HandlerOptions) -> Error {
     let path = options.dir().join(file_name(arch, options));
     Error::new(Step::Open, path.display().to_string(), Errno::ENOENT).hint(format!(
-        "no emulator for {} is carried here; --path or QEMU_BIN_DIR names another directory",
+        "there is no emulator for {} here; --path or QEMU_BIN_DIR names another directory",
         arch.target
     ))
 }
@@ -113,80 +99,100 @@ pub(in crate::commands) fn not_carried(arch: &Arch, options: &HandlerOptions) ->
 /// With a handler for what the kernel runs itself, nothing would run any more: what can't be tried is not registered.
 pub(in crate::commands) fn cannot_tell(names: &str, arch: &Arch, verdict: &Verdict) -> Error {
     let Error { why, hint, .. } = probe::failure(arch, verdict);
-    let why = format!("whether this kernel runs them itself can't be tried: {why}");
+    // What has run or failed was no kernel: that says no, or runs it.
+    let taken = || Some("a handler takes them before the kernel can; `qus list` shows which".to_owned());
+    let hint = if verdict.is_unclear() { hint } else { taken() };
+    let why = format!("cannot tell whether this kernel runs them natively: {why}");
     Error { hint, ..Error::new(Step::Register, format!("anything for {names} programs"), why) }
 }
 
-/// What has to be registered besides, so that nobody has less than before: from the first mount of binfmt_misc on, a user
-/// namespace no longer sees the host's handlers, not even after the umount (docs/kernel.md). And all that runs through them.
+/// Adds what has to be registered besides, so that nobody has less than before: from the first mount of binfmt_misc on, a user
+/// namespace no longer sees the outer handlers, not even after the umount (docs/kernel.md). Returns all that runs through them.
 fn carried_over(
-    asked: &[&Arch],
-    store: Option<&EmulatorDir>,
+    jobs: &mut Vec<Job>,
+    dir: Option<&EmulatorDir>,
     find: impl Fn(&Arch) -> Option<String>,
     request: &Install,
-) -> Result<(Vec<Job>, Vec<&'static str>)> {
+    place: Namespaces,
+) -> Result<Vec<&'static str>> {
+    let outer = match place.run_by_outer_handlers(request.mount.as_deref()) {
+        Err(_) if request.shadow_host => Vec::new(),
+        outer => outer.map_err(|error| {
+            error.hint("what outer handlers run could be lost here, and can't be seen; --shadow-host registers all the same")
+        })?,
+    };
+    if outer.is_empty() {
+        return Ok(Vec::new());
+    }
     let options = HandlerOptions { persistent: true, ..request.options.clone() };
-    let demands = Requirements { runs: &probe::runs_natively, host: probe::host, is_static: true };
-    let (mut jobs, mut lost) = (Vec::new(), Vec::new());
-    let through_host = runs_through_host(ARCHES, request.shadow_host).map_err(|error| {
-        error.hint("what the host's handlers run could be lost here, and can't be seen; --shadow-host registers all the same")
-    })?;
-    let hidden: Vec<_> = through_host.iter().map(|arch| arch.name).collect();
-    for arch in through_host {
+    let machines = probe::runnable();
+    let shadowed: Vec<_> = outer.iter().map(|arch| arch.name).collect();
+    let mut lost = Vec::new();
+    for arch in outer {
         // Checked before anything is mounted: afterwards it is too late.
-        match find(arch).filter(|file| store.is_some_and(|s| s.check(file, demands).is_ok())) {
-            Some(_) if asked.iter().any(|a| a.name == arch.name) => {}
-            // Not what a handler of the host's did is to be judged, but what ours does.
-            Some(file) => jobs.push(job(arch, &options, file, Verdict::Untried(Errno::EALREADY))),
+        match find(arch)
+            .filter(|file| dir.is_some_and(|d| d.check(file, None, requirements(&machines, true)).is_ok()))
+        {
+            Some(_) if jobs.iter().any(|job| job.arch.name == arch.name) => {}
+            Some(file) => jobs.push(Job::new(arch, &options, file, false)),
             None => lost.push(arch.name),
         }
     }
     if !lost.is_empty() && !request.shadow_host {
-        return Err(Error::new(
-            Step::Register,
-            "anything in this user namespace",
-            format!(
-                "it would lose the host's handlers, and there is no good emulator here for {}",
-                lost.join(" ")
-            ),
-        )
-        .hint("--shadow-host goes on without them; or register on the host, as root"));
+        let lost = lost.join(" ");
+        let why = format!("it would lose the host's handlers, and there is no good emulator here for {lost}");
+        return Err(Error::new(Step::Register, "anything in this user namespace", why)
+            .hint("--shadow-host goes on without them; or register on the host, as root"));
     }
-    // Where the host's handlers are still seen, nobody has mounted binfmt_misc in this namespace, who would keep it. Of one that we
-    // may write to, they aren't the host's, whoever their files belong to.
-    let ours = Binfmt::at(request.mount.as_deref().unwrap_or(Path::new(USUAL_DIR)));
-    let will_last = request.options.persistent || request.hold.is_some() || ours.check_writable().is_ok();
-    if !hidden.is_empty() && !will_last && !request.shadow_host {
-        return Err(Error::new(
-            Step::Keep,
-            "the handlers",
-            format!(
-                "nothing in this user namespace would hold them, and it would lose the host's: {}",
-                hidden.join(" ")
-            ),
-        )
-        .hint("add -p; or stay in the container with --hold"));
+    // Of a binfmt_misc that may be written to, the handlers are not the host's.
+    let own = Binfmt::at(request.mount.as_deref().unwrap_or(Path::new(USUAL_DIR)));
+    let will_last = request.options.persistent || request.hold.is_some() || own.lock().is_ok();
+    if !will_last && !request.shadow_host {
+        let names = shadowed.join(" ");
+        let why =
+            format!("nothing in this user namespace would hold them, and it would lose the host's: {names}");
+        return Err(
+            Error::new(Step::Keep, "the handlers", why).hint("add -p; or stay in the container with --hold")
+        );
     }
-    Ok((jobs, hidden))
+    Ok(shadowed)
+}
+
+/// What has come of all that ran through outer handlers, now that this user namespace doesn't see them any more.
+pub(super) fn note_shadowed_handlers(
+    shadowed: &[&'static str],
+    jobs: &[Job],
+    request: &Install,
+    report: &mut Report,
+) {
+    let is_there = |name: &str| jobs.iter().any(|j| j.arch.name == name && j.has_handler());
+    let is_asked = |name: &str| request.targets.rows().any(|a| a.name == name);
+    let (carried, lost): (Vec<&str>, Vec<&str>) = shadowed.iter().partition(|name| is_there(name));
+    let carried = carried.into_iter().filter(|name| !is_asked(name)).collect();
+    for (names, what) in [(carried, "also registered here"), (lost, "nothing runs them here now")] {
+        if !names.is_empty() {
+            report.note(format!(
+                "the host's handlers are not seen in this user namespace any more: {what}: {}",
+                names.join(" ")
+            ));
+        }
+    }
 }
 
 /// What users should know of their choice, though it is theirs.
-fn remarks(jobs: &[Job], store: Option<&EmulatorDir>, options: &HandlerOptions, report: &mut Report) {
-    let dir = options.dir();
-    if jobs.iter().any(|j| j.file != file_name(j.arch, options)) {
-        report.note(format!(
-            "there are only {PREFIX}*{STATIC} binaries in {}: using those, as with -s",
-            dir.display()
-        ));
+fn remarks(jobs: &[Job], dir: Option<&EmulatorDir>, options: &HandlerOptions, report: &mut Report) {
+    let path = options.dir();
+    if let Some(note) = renamed(&mut jobs.iter().map(|j| (j.arch, j.file.as_str())), options) {
+        report.note(note);
     }
-    if options.persistent && store.is_some_and(|s| !s.is_verified()) {
-        report.note(format!("there is no {}: the binaries are not verified", dir.join(SUMS).display()));
+    if options.persistent && dir.is_some_and(|d| !d.is_verified()) {
+        report.note(format!("there is no {}: the binaries are not verified", path.join(SUMS).display()));
     }
     if !options.persistent {
         let file = format!("{PREFIX}TARGET{}", options.suffix);
         report.note(format!(
-            "without -p, a handler only names a path: whoever executes must have {}",
-            dir.join(file).display()
+            "without -p the emulator is looked up at exec time: every container needs {}",
+            path.join(file).display()
         ));
     }
 }

@@ -1,0 +1,195 @@
+//! The options that several dialects share, and what comes of them.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use lexopt::Arg;
+
+use super::{Env, Invocation, TargetNames, path, text, unknown_target, variable};
+use crate::error::{Error, Result};
+use crate::request::{Command, Export, Format, HandlerOptions, Hold, Install, Remove, Targets};
+
+/// Is the word one of these, which stand with blanks between them?
+pub(super) fn is_in(list: &str, word: &str) -> bool {
+    list.split(' ').any(|w| w == word)
+}
+
+/// One thing that was typed.
+pub(super) struct Word {
+    /// With its dashes, and without its value; empty: it is no option.
+    pub(super) option: String,
+    pub(super) argument: OsString,
+}
+
+impl Word {
+    pub(super) fn text(self) -> Result<String> {
+        text(self.argument)
+    }
+
+    /// It has no place here.
+    pub(super) fn refused(self) -> Error {
+        match self.option.as_str() {
+            "" => Error::usage(format!("unexpected argument: {}", self.argument.to_string_lossy())),
+            option => Error::usage(format!("unknown option: {option}")),
+        }
+    }
+}
+
+/// What was typed, in order.
+pub(super) struct Words(lexopt::Parser);
+
+impl Words {
+    pub(super) fn new(args: impl IntoIterator<Item = OsString>) -> Self {
+        Self(lexopt::Parser::from_args(args.into_iter().collect::<Vec<_>>()))
+    }
+
+    pub(super) fn next(&mut self) -> Result<Option<Word>> {
+        let (option, argument) = match self.0.next().map_err(|e| misuse(&e))? {
+            None => return Ok(None),
+            Some(Arg::Short(letter)) => (format!("-{letter}"), OsString::new()),
+            Some(Arg::Long(name)) => (format!("--{name}"), OsString::new()),
+            Some(Arg::Value(argument)) => (String::new(), argument),
+        };
+        Ok(Some(Word { option, argument }))
+    }
+
+    /// The value of the option that was returned last.
+    pub(super) fn value(&mut self) -> Result<String> {
+        self.0.value().map_err(|e| misuse(&e)).and_then(text)
+    }
+
+    /// The same of an option that is `yes` or `no`, and alone means `yes`.
+    pub(super) fn is_yes(&mut self, option: &str) -> Result<bool> {
+        let next = |words: &mut lexopt::Parser| words.raw_args().ok()?.next_if(|w| w == "yes" || w == "no");
+        match self.0.optional_value().or_else(|| next(&mut self.0)) {
+            Some(value) => yes_or_no(option, &text(value)?),
+            None => Ok(true),
+        }
+    }
+
+    /// All that follows, as it stands there.
+    pub(super) fn rest(&mut self) -> Result<Vec<OsString>> {
+        Ok(self.0.raw_args().map_err(|e| misuse(&e))?.collect())
+    }
+}
+
+/// `yes` or `no`, as the environment and some options say it.
+pub(super) fn yes_or_no(what: &str, value: &str) -> Result<bool> {
+    match value {
+        "yes" => Ok(true),
+        "no" | "" => Ok(false),
+        other => Err(Error::usage(format!("{what} must be yes or no, not {other}"))),
+    }
+}
+
+/// What lexopt found wrong, in our words.
+fn misuse(error: &lexopt::Error) -> Error {
+    match error {
+        lexopt::Error::UnexpectedValue { option, value } => {
+            Error::usage(format!("{option} takes no value, and was given {}", value.to_string_lossy()))
+        }
+        lexopt::Error::MissingValue { option: Some(option) } => {
+            Error::usage(format!("{option} needs a value"))
+        }
+        other => Error::usage(other.to_string()),
+    }
+}
+
+/// What was given in words that several dialects have.
+pub(super) struct Given {
+    pub(super) targets: TargetNames,
+    pub(super) except: TargetNames,
+    /// Its targets are those above.
+    pub(super) install: Install,
+    pub(super) hold: Hold,
+    pub(super) json: bool,
+    pub(super) quiet: bool,
+}
+
+impl Given {
+    pub(super) fn new(options: HandlerOptions) -> Self {
+        let (targets, except) = (TargetNames::default(), TargetNames::default());
+        let install = Install::new(Targets::All, options);
+        Self { targets, except, install, hold: Hold::default(), json: false, quiet: false }
+    }
+
+    /// Takes an option, with its value. `false`: it is none of these. Not every dialect and verb has all of them.
+    pub(super) fn take(&mut self, option: &str, words: &mut Words) -> Result<bool> {
+        let options = &mut self.install.options;
+        match option {
+            "--json" => self.json = true,
+            "-q" | "--quiet" => self.quiet = true,
+            "--targets" | "--platform" => self.targets.add(&words.value()?)?,
+            "--except" => self.except.add(&words.value()?)?,
+            "--dry-run" => self.install.dry_run = true,
+            "--force" => self.install.force = true,
+            "--replace" => self.install.replace = true,
+            "--shadow-host" => self.install.shadow_host = true,
+            "--no-prove" => self.install.prove = false,
+            "--clean" => self.hold.clean = true,
+            "--strict" => self.hold.strict = true,
+            "-p" | "--persistent" => options.persistent = words.is_yes(option)?,
+            "-c" | "--credential" | "--credentials" => options.credentials = words.is_yes(option)?,
+            "-g" | "--preserve-argv0" => options.preserve_argv0 = Some(words.is_yes(option)?),
+            "-Q" | "--path" | "--qemu-path" => options.dir = Some(PathBuf::from(words.value()?)),
+            "-F" | "--suffix" | "--qemu-suffix" => options.suffix = words.value()?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// The targets that are left when those of `--except` are taken out.
+    fn left(&self) -> Result<Targets> {
+        let (targets, except) = (&self.targets, &self.except);
+        let is_left = |t: &&'static str| !except.named.contains(t);
+        let left = match targets.is_everything() {
+            true if except.is_empty() => return Ok(Targets::All),
+            true => Targets::AllBut(except.named.clone()),
+            false => Targets::These(targets.named.iter().copied().filter(is_left).collect()),
+        };
+        match except.handlers.first() {
+            Some(handler) => Err(unknown_target(handler)),
+            None if except.all || left.rows().next().is_none() && targets.handlers.is_empty() => {
+                Err(Error::usage("no target is left: --except names all of them"))
+            }
+            None => Ok(left),
+        }
+    }
+
+    pub(super) fn targets(&self) -> Result<Targets> {
+        self.targets.handlers.first().map_or_else(|| self.left(), |handler| Err(unknown_target(handler)))
+    }
+
+    pub(super) fn install(&self) -> Result<Command> {
+        Ok(Command::Install(Install { targets: self.targets()?, ..self.install.clone() }))
+    }
+
+    pub(super) fn remove(&self) -> Result<Command> {
+        let Install { force, dry_run, ref mount, .. } = self.install;
+        let is_named = !self.targets.is_everything();
+        let handlers = if is_named { self.targets.handlers.clone() } else { Vec::new() };
+        let mount = mount.clone();
+        Ok(Command::Remove(Remove { handlers, force, dry_run, mount, ..Remove::of(self.left()?) }))
+    }
+
+    /// Files for the host's own tools; without a directory, where these look.
+    pub(super) fn host_files(&self, format: Format, to: Option<PathBuf>, env: Env<'_>) -> Result<Command> {
+        let usual = match format {
+            Format::BinfmtD => "/etc/binfmt.d",
+            Format::UpdateBinfmts => "/usr/share/binfmts",
+        };
+        let to = to.or_else(|| path(env, "EXPORTDIR")).unwrap_or_else(|| usual.into());
+        Ok(Command::Export(Export {
+            targets: self.targets()?,
+            options: self.install.options.clone(),
+            format,
+            to: Some(to),
+            host: variable(env, "HOST_ARCH")?,
+            dry_run: self.install.dry_run,
+        }))
+    }
+
+    pub(super) const fn asked(&self, commands: Vec<Command>) -> Invocation {
+        Invocation { commands, json: self.json, quiet: self.quiet }
+    }
+}

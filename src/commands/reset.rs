@@ -1,0 +1,22 @@
+//! Starting anew: handlers called `qemu-*` give way to those that are asked for, and the rest of them go afterwards. One whose
+//! successor does not work stays.
+
+use super::install::install;
+use super::remove::remove;
+use crate::arch::ARCHES;
+use crate::error::Result;
+use crate::outcome::{Outcome, Report, State};
+use crate::request::{Install, Remove, Targets};
+
+pub(super) fn reset(request: &Install, report: &mut Report) -> Result<[Outcome; 2]> {
+    let request = Install { replace: true, ..request.clone() };
+    let installed = install(&request, report, &mut None)?;
+    let Outcome::Targets { results, .. } = &installed else { return Ok([installed, Outcome::Text("")]) };
+    let is_kept = |name: &str| {
+        let is_gone = |state| matches!(state, State::NotCarried | State::Native);
+        results.iter().any(|result| result.name == name && !is_gone(result.state))
+    };
+    let kept = ARCHES.iter().filter(|arch| is_kept(arch.name)).map(|arch| arch.target).collect();
+    let removed = remove(&Remove::of(Targets::AllBut(kept)), report)?;
+    Ok([installed, removed])
+}

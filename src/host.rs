@@ -1,0 +1,117 @@
+//! What this host is. Under emulation that is not what qus itself was built for, and `uname` lies about it.
+//!
+//! What the kernel *says* is here; what it runs is tried out by [`crate::probe`], which imports this.
+
+use std::io::ErrorKind;
+use std::sync::LazyLock;
+
+use nix::unistd::getpid;
+
+use crate::arch::{ARCHES, Arch, host_family, named};
+use crate::error::{Error, Result, Step};
+
+/// The row that this very program is one of.
+#[must_use]
+pub fn build_arch() -> &'static Arch {
+    static OWN: LazyLock<&Arch> = LazyLock::new(|| {
+        let name = match std::env::consts::ARCH {
+            "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
+            "aarch64" if cfg!(target_endian = "big") => "aarch64_be",
+            "arm" if cfg!(target_endian = "big") => "armeb",
+            name => name,
+        };
+        // Rust targets that the table doesn't know don't exist; the first row keeps this total.
+        named(name).next().unwrap_or(&ARCHES[0])
+    });
+    *OWN
+}
+
+/// The row that this kernel says it is one of, since Linux 6.1; `None` where it doesn't say, or the table doesn't know it.
+#[must_use]
+pub fn kernel_arch() -> Option<&'static Arch> {
+    row_of(&kernel_name()?, build_arch())
+}
+
+/// What this host is.
+#[must_use]
+pub fn arch() -> &'static Arch {
+    kernel_arch().unwrap_or_else(build_arch)
+}
+
+/// Tells of a row whether this kernel can't run it itself: it says that it is of another family.
+pub fn other_family() -> impl Fn(&Arch) -> bool {
+    let family = kernel_name().map(|name| host_family(&name).to_owned());
+    let family = family.filter(|family| ARCHES.iter().any(|a| a.family == family));
+    move |arch| family.as_ref().is_some_and(|family| arch.family != family)
+}
+
+/// `UTS_MACHINE` of the kernel, which is the truth under emulation as well.
+fn kernel_name() -> Option<String> {
+    std::fs::read_to_string("/proc/sys/kernel/arch").ok().map(|name| name.trim().to_owned())
+}
+
+/// The row of a kernel of that name. One for mips doesn't say its byte order: it is the one of its programs, of which we are one.
+fn row_of(name: &str, own: &'static Arch) -> Option<&'static Arch> {
+    let row = named(name).next()?;
+    let (class, _, machine) = row.machine;
+    match name {
+        "mips" | "mips64" => {
+            ARCHES.iter().find(|a| a.family == own.family && a.machine == (class, own.machine.1, machine))
+        }
+        _ => Some(row),
+    }
+}
+
+/// Is /proc that of the PID namespace that this process is in? What leads through `/proc/self` otherwise ends nowhere, or at
+/// another process.
+///
+/// # Errors
+/// [`Step::Inspect`].
+pub fn check_proc() -> Result<()> {
+    let failed = |why: String| Err(Error::new(Step::Inspect, "/proc", why));
+    match std::fs::read_link("/proc/self") {
+        Ok(pid) if pid.as_os_str() == &*getpid().to_string() => Ok(()),
+        Err(e) if e.kind() == ErrorKind::NotFound && std::fs::symlink_metadata("/proc/self").is_err() => {
+            failed("it is not mounted".to_owned()).map_err(|error| error.hint("mount /proc"))
+        }
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::new(Step::Inspect, "/proc/self", e)),
+        _ => failed("it belongs to another PID namespace".to_owned()).map_err(|error| {
+            error.hint("mount a new one: `unshare --pid --fork --mount-proc …`; or enter its namespace as well: `nsenter --mount --pid …`")
+        }),
+    }
+}
+
+/// Does SELinux enforce a policy here?
+#[must_use]
+pub fn is_selinux_enforcing() -> bool {
+    std::fs::read_to_string("/sys/fs/selinux/enforce").is_ok_and(|mode| mode.trim() == "1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf::Executable;
+
+    #[test]
+    fn this_program_is_of_the_row_that_its_own_header_says() {
+        let exe = std::fs::read("/proc/self/exe").unwrap();
+        assert_eq!(Executable::read(&exe, exe.len() as u64).unwrap().machine, build_arch().machine_bytes());
+    }
+
+    #[test]
+    fn a_mips_kernel_has_the_byte_order_of_its_programs() {
+        let row = |name: &str, own: &str| row_of(name, named(own).next().unwrap()).map(|a| a.name);
+        assert_eq!(row("mips64", "mips64el"), Some("mips64el"));
+        assert_eq!(row("mips64", "mipsel"), Some("mips64el"));
+        assert_eq!(row("mips", "mipsel"), Some("mipsel"));
+        assert_eq!(row("mips64", "mips"), Some("mips64"));
+        assert_eq!(row("mips64", "x86_64"), None);
+        assert_eq!(row("x86_64", "aarch64"), Some("x86_64"));
+        assert_eq!(row("vax", "aarch64"), None);
+    }
+
+    #[test]
+    fn the_proc_of_this_process_is_its_own() {
+        check_proc().unwrap();
+    }
+}

@@ -1,0 +1,221 @@
+//! Private mount namespaces, and what is mounted in them: binfmt_misc, tmpfs, overlay. Nothing here reaches the host.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::stat::Mode;
+use nix::sys::statfs::{FsType, statfs};
+use nix::sys::statvfs::{FsFlags, statvfs};
+
+use crate::binfmt::USUAL_DIR;
+use crate::error::{Cause, Error, Result, Step};
+
+/// Directories that can serve as mount points: the image's own, then one that every kernel with binfmt_misc has.
+const MOUNT_POINTS: [&str; 2] = ["/qus/anchor", USUAL_DIR];
+
+/// `OVERLAYFS_SUPER_MAGIC` in include/uapi/linux/magic.h.
+const OVERLAYFS: FsType = FsType(0x794c_7630);
+
+/// Leaves the mount namespace that this process shares with others: what is mounted from now on ends with it.
+///
+/// # Errors
+/// [`Step::Unshare`], [`Step::Mount`].
+pub(crate) fn enter_private_namespace() -> Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS).map_err(|e| Error::new(Step::Unshare, "the mount namespace", e))?;
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    mount(None::<&str>, "/", None::<&str>, private, None::<&str>).map_err(|errno| {
+        let error = Error::new(Step::Mount, "/ with MS_PRIVATE", errno);
+        match errno {
+            Errno::EINVAL => error.hint(
+                "the root directory here is no mount point (a plain chroot): bind-mount it onto itself first",
+            ),
+            _ => error,
+        }
+    })
+}
+
+/// A directory that something may be mounted on for a moment.
+///
+/// # Errors
+/// [`Step::Mount`], where there is none: this kernel has no binfmt_misc.
+pub(crate) fn mount_point() -> Result<&'static str> {
+    let is_dir = |p: &&str| Path::new(p).is_dir();
+    // The kernel makes the second one together with the module.
+    MOUNT_POINTS.into_iter().find(is_dir).ok_or_else(|| no_binfmt(Path::new(USUAL_DIR), Errno::ENODEV))
+}
+
+/// A mount point with nothing on it: what an earlier command of this run has mounted there, or what this namespace has inherited
+/// a copy of, would keep handlers for as long as this process lives, or refuse the same file system above it.
+///
+/// # Errors
+/// [`Step::Mount`], where `at` is no directory.
+pub(crate) fn cleared_mount_point(at: Option<&Path>) -> Result<&Path> {
+    let at = at.map_or_else(|| mount_point().map(Path::new), Ok)?;
+    // Whatever is mounted there first would be blamed.
+    let metadata = std::fs::metadata(at).map_err(Cause::from);
+    let is_dir = metadata.and_then(|m| m.is_dir().then_some(()).ok_or(Errno::ENOTDIR.into()));
+    is_dir.map_err(|why| Error::new(Step::Mount, format!("binfmt_misc on {}", at.display()), why))?;
+    while umount2(at, MntFlags::MNT_DETACH).is_ok() {}
+    Ok(at)
+}
+
+/// Mounts the binfmt_misc of this user namespace.
+///
+/// # Errors
+/// [`Step::Mount`].
+pub(crate) fn mount_binfmt(at: &Path) -> Result<()> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("binfmt_misc"), at, Some("binfmt_misc"), flags, None::<&str>).map_err(|e| no_binfmt(at, e))
+}
+
+fn no_binfmt(at: &Path, errno: Errno) -> Error {
+    let error = Error::new(Step::Mount, format!("binfmt_misc on {}", at.display()), errno);
+    match errno {
+        Errno::ENODEV => error.hint(
+            "this kernel has no binfmt_misc: run `modprobe binfmt_misc` on the host, or enable CONFIG_BINFMT_MISC",
+        ),
+        _ => error,
+    }
+}
+
+/// Mounts an empty file system in memory. It grows with what is written to it.
+///
+/// # Errors
+/// [`Step::Mount`].
+pub(crate) fn mount_tmpfs(at: &Path) -> Result<()> {
+    mount(Some("qus"), at, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=755"))
+        .map_err(|e| Error::new(Step::Mount, format!("tmpfs on {}", at.display()), e))
+}
+
+/// Mounts a directory of emulators at `at`, so that what is mounted on its root stays there whatever becomes of the directory;
+/// `false` where that can't be had.
+///
+/// A directory that somebody deletes loses what is mounted on it, and an engine with plain directories (`vfs`) deletes the
+/// container's. So an overlay goes in between, whose root nobody can delete. An overlay's own directories (the container's root
+/// in most engines) are deleted below it, which doesn't touch them. With `own`, there is an overlay of this process' in any case.
+///
+/// # Errors
+/// [`Step::Mount`].
+pub(crate) fn mount_lasting(dir: &Path, at: &Path, own: bool) -> Result<bool> {
+    let failed = |e: Errno| Error::new(Step::Mount, format!("{} on {}", dir.display(), at.display()), e);
+    let is_overlay = || statfs(dir).is_ok_and(|s| s.filesystem_type() == OVERLAYFS);
+    if !own && is_overlay() {
+        mount(Some(dir), at, None::<&str>, MsFlags::MS_BIND, None::<&str>).map_err(failed)?;
+        return Ok(true);
+    }
+    Ok(mount_overlay(dir, at).is_ok())
+}
+
+/// A read-only overlay of the directory. It needs two layers: the other one is an empty tmpfs, mounted where the overlay goes then.
+fn mount_overlay(dir: &Path, at: &Path) -> nix::Result<()> {
+    // Named by its descriptor: commas, colons and backslashes in a path would mean something in the options.
+    let lower = open(dir, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+    if at.display().to_string().contains([',', ':', '\\']) {
+        return Err(Errno::EINVAL);
+    }
+    // What may not be executed there may not be executed here.
+    let inherited = statvfs(dir)?.flags();
+    let mut flags = MsFlags::MS_NODEV | MsFlags::MS_RDONLY;
+    flags.set(MsFlags::MS_NOEXEC, inherited.contains(FsFlags::ST_NOEXEC));
+    flags.set(MsFlags::MS_NOSUID, inherited.contains(FsFlags::ST_NOSUID));
+    mount(Some("qus"), at, Some("tmpfs"), MsFlags::MS_NODEV, Some("mode=755,size=4k"))?;
+    let layers = format!("lowerdir={}:{}", at.display(), own_path(&lower).display());
+    mount(Some("qus"), at, Some("overlay"), flags, Some(layers.as_str())).inspect_err(|_| {
+        // The tmpfs below does no harm if it stays.
+        let _ = umount2(at, MntFlags::MNT_DETACH);
+    })
+}
+
+/// Copies an emulator, with its permissions, to `to`.
+///
+/// # Errors
+/// [`Step::Copy`]: EACCES where the file may not be executed, as its file system is mounted noexec.
+pub(crate) fn copy(file: &Path, to: &Path) -> Result<()> {
+    let failed = |why: Cause| Error::new(Step::Copy, format!("{} into memory", file.display()), why);
+    let no_exec = statvfs(file).is_ok_and(|s| s.flags().contains(FsFlags::ST_NOEXEC));
+    if no_exec {
+        return Err(failed(Errno::EACCES.into()).hint("its file system is mounted noexec"));
+    }
+    let copied = || {
+        let mut from = File::open(file)?;
+        let mode = from.metadata()?.mode();
+        let mut to = File::options().write(true).create_new(true).mode(mode).open(to)?;
+        // The standard library's copy knows more ways than are needed here, in ten kilobytes.
+        let mut buffer = [0; 1 << 14];
+        loop {
+            match from.read(&mut buffer)? {
+                0 => return Ok(()),
+                n => to.write_all(&buffer[..n])?,
+            }
+        }
+    };
+    copied().map_err(|e: std::io::Error| failed(e.into()))
+}
+
+/// Where file systems of this type are mounted in this namespace (proc_pid_mountinfo(5)).
+pub(crate) fn mounted(kind: &str) -> Vec<PathBuf> {
+    let table = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let lines = table.split(|byte| *byte == b'\n');
+    let of_kind = lines.filter_map(|line| {
+        let mut fields = line.split(|byte| *byte == b' ');
+        let point = fields.nth(4)?;
+        (fields.skip_while(|field| *field != b"-").nth(1)? == kind.as_bytes()).then(|| unescaped(point))
+    });
+    of_kind.collect()
+}
+
+/// A path as mountinfo shows it: blanks, tabs, newlines and backslashes are three octal digits after a backslash.
+fn unescaped(shown: &[u8]) -> PathBuf {
+    let mut path = Vec::with_capacity(shown.len());
+    let mut rest = shown;
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..3).filter(|_| *first == b'\\').and_then(|d| std::str::from_utf8(d).ok());
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        path.push(byte.unwrap_or(*first));
+        rest = &after[if byte.is_some() { 3 } else { 0 }..];
+    }
+    PathBuf::from(OsString::from_vec(path))
+}
+
+/// The number of the mount that an open file was reached through (proc_pid_fdinfo(5)).
+pub(crate) fn mount_id(fd: &impl AsRawFd) -> Option<u64> {
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).ok()?;
+    info.lines().find_map(|l| l.strip_prefix("mnt_id:"))?.trim().parse().ok()
+}
+
+/// The path by which this process, and no other, reaches what its descriptor stands for.
+pub(crate) fn own_path(fd: &impl AsRawFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blanks_in_mount_points_are_understood() {
+        for (shown, path) in [
+            ("/a\\040b", "/a b"),
+            ("/a\\134040", "/a\\040"),
+            ("/a\\12", "/a\\12"),
+            ("/\\", "/\\"),
+            ("/a\\011\\012", "/a\t\n"),
+        ] {
+            assert_eq!(unescaped(shown.as_bytes()), Path::new(path), "{shown}");
+        }
+    }
+
+    #[test]
+    fn proc_is_mounted_where_this_looks() {
+        assert!(mounted("proc").contains(&PathBuf::from("/proc")));
+    }
+}

@@ -1,0 +1,271 @@
+//! What looks at a directory of emulators and registers nothing: the files that are exported, and what is verified.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // tests
+
+mod transcript;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use qus::arch::ARCHES;
+use qus::elf::Class;
+use qus::host::build_arch as own;
+use transcript::Transcript;
+
+fn dir(name: &str) -> PathBuf {
+    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir).unwrap();
+    dir
+}
+
+/// A directory with files of these names, that are nothing.
+fn with_files(name: &str, files: &str) -> PathBuf {
+    let dir = dir(name);
+    files.split_whitespace().for_each(|file| fs::write(dir.join(file), "").unwrap());
+    dir
+}
+
+fn qus(line: &str, dir: &Path) -> Output {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_qus"));
+    process.args(line.split(' ')).env_clear().current_dir(dir).output().unwrap()
+}
+
+/// The names of the handlers in the printed files, or what is on stderr where that is an error.
+fn exported(line: &str) -> Result<Vec<String>, String> {
+    let output = qus(line, Path::new("/"));
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let names: Vec<_> = printed.lines().map(|l| l.split(':').nth(1).unwrap().to_owned()).collect();
+    match output.status.code() {
+        Some(0) => Ok(names),
+        Some(code) if names.is_empty() => Err(format!("{code}: {}", String::from_utf8_lossy(&output.stderr))),
+        _ => panic!("{line}: printed, and failed: {printed}"),
+    }
+}
+
+/// The same without the beginning that all names have, for a host whose emulators can't be seen.
+fn for_host(host: &str, targets: &str) -> Result<Vec<String>, String> {
+    let names = exported(format!("export binfmt.d --path /opt/q --host {host} {targets}").trim())?;
+    Ok(names.iter().map(|n| n["qemu-".len()..].to_owned()).collect())
+}
+
+#[test]
+fn what_is_named_is_written_also_of_the_hosts_own_family() {
+    for (host, targets) in [
+        ("aarch64", "arm"),
+        ("arm64", "aarch64_be arm armeb"),
+        ("armv7l", "aarch64"),
+        ("i686", "x86_64"),
+        ("x86_64", "i386"),
+        ("ppc", "ppc64"),
+        ("ppc64", "ppc"),
+        ("riscv64", "riscv32"),
+        ("mips64", "mips mipsn32"),
+        ("s390x", "arm"),
+    ] {
+        assert_eq!(for_host(host, targets).unwrap().join(" "), targets, "{host}");
+    }
+}
+
+#[test]
+fn the_hosts_very_architecture_is_refused_and_nothing_written() {
+    for (host, targets) in [
+        ("aarch64", "aarch64"),
+        ("aarch64", "arm arm64"),
+        ("amd64", "x86_64 s390x"),
+        ("armv7l", "armhf"),
+        ("armv5tejl", "armel"),
+        ("i686", "arm 386"),
+        ("ppc64le", "ppc64el"),
+        ("s390x", "s390x"),
+    ] {
+        let why = for_host(host, targets).unwrap_err();
+        assert!(why.starts_with("1: ") && why.contains("the host is of that architecture"), "{host}: {why}");
+    }
+    let d = dir("refused");
+    let line = format!("export update-binfmts --path /opt/q -e . hppa {}", own().name);
+    assert_eq!(qus(&line, &d).status.code(), Some(1));
+    assert_eq!(fs::read_dir(&d).unwrap().count(), 0);
+    fs::remove_dir_all(d).unwrap();
+    let why = for_host("aarch46", "arm").unwrap_err();
+    assert!(why.starts_with("2: qus: unknown host: aarch46"), "{why}");
+}
+
+#[test]
+fn of_all_targets_those_that_the_host_may_run_are_left_out() {
+    for (host, left_out) in [
+        ("aarch64", "aarch64 arm"),
+        ("armv7l", "arm"),
+        ("armv5tejl", "arm"),
+        ("x86_64", "i386 i486 x86_64"),
+        ("i686", "i386 i486"),
+        ("ppc", "ppc"),
+        ("ppc64", "ppc ppc64"),
+        ("mips", "mips mipsel mipsn32 mipsn32el"),
+        ("mips64", "mips mips64 mips64el mipsel mipsn32 mipsn32el"),
+        ("s390x", "s390x"),
+    ] {
+        let expected = |more: &str| {
+            let is_left = |name: &&str| !left_out.split(' ').any(|n| n == *name) && *name != more;
+            ARCHES.iter().map(|a| a.name).filter(is_left).collect::<Vec<_>>()
+        };
+        assert_eq!(for_host(host, "").unwrap(), expected(""), "{host}");
+        assert_eq!(for_host(host, "--except sh4").unwrap(), expected("sh4"), "{host}");
+    }
+}
+
+/// The emulators that the exported files name, and the notes, without the directory's name.
+fn seen(dir: &Path, line: &str) -> (String, String, Option<i32>) {
+    let path = dir.to_str().unwrap();
+    let output = qus(format!("export update-binfmts --path {path} {line}").trim(), dir);
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap().replace(path, "DIR");
+    let stdout = text(&output.stdout);
+    let named = stdout.lines().filter_map(|l| l.strip_prefix("interpreter DIR/"));
+    // Which are the host's own family is another matter.
+    let stderr = text(&output.stderr);
+    let notes: Vec<_> = stderr.lines().filter(|l| !l.contains("own family")).collect();
+    (named.collect::<Vec<_>>().join(" "), notes.join("\n"), output.status.code())
+}
+
+#[test]
+fn files_name_the_emulators_that_are_there_as_they_are_called() {
+    // Two that no host of ours is.
+    let d = with_files("some", "qemu-hppa qemu-sh4-static qemu-img qemu-system-xtensa");
+    let missing = "qus: note: there is no emulator in DIR yet for: alpha";
+    for (line, named, notes) in [
+        ("sh4", "qemu-sh4-static", ""),
+        (
+            "hppa sh4",
+            "qemu-hppa qemu-sh4-static",
+            "qus: note: there is no qemu-hppa-static in DIR: using qemu-hppa",
+        ),
+        (
+            "hppa sh4 --suffix -x",
+            "qemu-hppa qemu-sh4-static",
+            "qus: note: there is no qemu-hppa-x in DIR: using qemu-hppa, and likewise for others",
+        ),
+        ("alpha sh4", "qemu-alpha-static qemu-sh4-static", missing),
+    ] {
+        assert_eq!(seen(&d, line), (named.into(), notes.into(), Some(0)), "{line}");
+    }
+    fs::remove_dir_all(d).unwrap();
+}
+
+#[test]
+fn of_all_targets_those_that_have_no_emulator_are_left_out() {
+    let d = with_files("all", "qemu-hppa-static qemu-sh4-static qemu-img");
+    for (line, named, left_out) in
+        [("", "qemu-hppa-static qemu-sh4-static", " hexagon "), ("--except sh4", "qemu-hppa-static", " arm")]
+    {
+        let (found, notes, code) = seen(&d, line);
+        assert_eq!((found.as_str(), code), (named, Some(0)));
+        let begin = "qus: note: left out, for there is no emulator in DIR: ";
+        assert!(notes.starts_with(begin) && (notes.contains(left_out) || own().family == "arm"), "{notes}");
+        assert!(!notes.contains("hppa") && !notes.contains("sh4 ") && notes.lines().count() == 1, "{notes}");
+    }
+    // For another host, it is another directory.
+    let other = if own().name == "s390x" { "riscv64" } else { "s390x" };
+    let (found, notes, _) = seen(&d, &format!("--host {other}"));
+    assert!(found.contains("qemu-hexagon-static") && notes.is_empty(), "{notes}");
+    fs::remove_dir_all(d).unwrap();
+}
+
+#[test]
+fn a_directory_without_emulators_is_said_and_those_of_the_host_alone_are_an_error() {
+    let d = with_files("none", "qemu-img qemu-system-arm qemu-armx");
+    let (found, notes, code) = seen(&d, "");
+    assert!(found.contains("qemu-alpha-static") && found.contains("qemu-xtensaeb-static"), "{found}");
+    assert!(
+        notes.starts_with("qus: note: there is no emulator in DIR yet for: ") && code == Some(0),
+        "{notes}"
+    );
+    fs::write(d.join(format!("qemu-{}-static", own().name)), "").unwrap();
+    let (found, notes, code) = seen(&d, "");
+    assert!(found.is_empty() && notes.ends_with("qus: cannot write any file: no target is left"), "{notes}");
+    assert_eq!(code, Some(1));
+    fs::remove_dir_all(d).unwrap();
+}
+
+#[test]
+fn a_full_disk_leaves_the_old_file_and_no_other() {
+    let d = with_files("full", "qemu-hppa.conf");
+    fs::write(d.join("qemu-hppa.conf"), "old").unwrap();
+    let line = "trap '' XFSZ; ulimit -f 0; exec \"$0\" export binfmt.d --host s390x --path /opt/q -e . hppa 2>&1 | cat";
+    let mut process = Command::new("sh");
+    let ended = process.args(["-c", line, env!("CARGO_BIN_EXE_qus")]).current_dir(&d).output().unwrap();
+    let said = String::from_utf8(ended.stdout).unwrap();
+    assert_eq!(said, "qus: cannot write ./qemu-hppa.conf: File too large (EFBIG)\n");
+    assert_eq!(fs::read_to_string(d.join("qemu-hppa.conf")).unwrap(), "old");
+    assert_eq!(fs::read_dir(&d).unwrap().count(), 1);
+    fs::remove_dir_all(d).unwrap();
+}
+
+#[test]
+fn an_export_follows_no_link_that_stands_in_its_way() {
+    let d = with_files("links", "mine");
+    for link in ["qemu-hppa.conf", "qemu-hppa.qus-new", "qemu-hppa.conf.qus-new", "qemu-sh4.conf"] {
+        symlink("mine", d.join(link)).unwrap();
+    }
+    assert!(qus("export binfmt.d --host s390x -e . hppa sh4", &d).status.success());
+    assert_eq!(fs::read(d.join("mine")).unwrap(), b"");
+    assert!(!d.join("qemu-hppa.conf").is_symlink() && !d.join("qemu-sh4.conf").is_symlink());
+    assert_eq!(fs::read_dir(&d).unwrap().count(), 5);
+    fs::remove_dir_all(d).unwrap();
+}
+
+/// A static executable for the host, that does nothing good.
+fn emulator() -> Vec<u8> {
+    let (class, data, machine) = own().machine;
+    let (wide, little) = (class == Class::Elf64, data as u8 == 1);
+    let number = |value: u64, width: usize| {
+        let bytes = value.to_le_bytes()[..width].to_vec();
+        if little { bytes } else { bytes.into_iter().rev().collect() }
+    };
+    let word = if wide { 8 } else { 4 };
+    let (header, segment) = if wide { (64, 56) } else { (52, 32) };
+    let mut elf = [b"\x7fELF", &[class as u8, data as u8, 1][..], &[0; 9]].concat();
+    // e_type, e_machine, e_version; e_entry, e_phoff, e_shoff; e_flags, e_ehsize, e_phentsize, e_phnum; PT_LOAD of nothing.
+    for (value, width) in [(2, 2), (u64::from(machine), 2), (1, 4), (0, word), (header, word), (0, word)] {
+        elf.extend(number(value, width));
+    }
+    for (value, width) in [(0, 4), (header, 2), (segment, 2), (1, 2), (0, 6), (1, 4)] {
+        elf.extend(number(value, width));
+    }
+    elf.resize((header + segment) as usize, 0);
+    elf
+}
+
+/// Compares what `qus verify` says of a directory.
+fn verified(transcript: &mut Transcript, dir: &Path, about: &str) {
+    let output = qus(&format!("verify --path {}", dir.display()), dir);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(dir.to_str().unwrap(), "/own");
+    let stdout = text(&output.stdout);
+    // How long it took, and how fast that was.
+    let stdout = stdout.split(" MB in").next().unwrap();
+    transcript.tell(about, stdout, &text(&output.stderr), &format!("exit {}", output.status.code().unwrap()));
+}
+
+#[test]
+fn verify_wants_an_emulator_and_all_that_is_listed() {
+    let d = dir("verify");
+    let mut transcript = Transcript::default();
+    let mut step = |commands: &str| {
+        let done = Command::new("sh").args(["-ec", commands]).current_dir(&d).status().unwrap();
+        assert!(done.success(), "{commands}");
+        verified(&mut transcript, &d, &format!("{commands}; qus verify --path /own"));
+    };
+    step(":");
+    step("echo tool >qemu-img; echo tool >qemu-system-arm");
+    fs::write(d.join("new"), emulator()).unwrap();
+    step("cp new qemu-arm; cp new qemu-mips-static");
+    step("echo broken >qemu-sh4");
+    step("echo unused >qemu-mips; rm qemu-sh4");
+    step("sha256sum qemu-arm qemu-mips-static >SHA256SUMS");
+    step("sha256sum * >SHA256SUMS");
+    step("echo changed >qemu-img");
+    step("rm qemu-img qemu-mips-static");
+    step("rm qemu-* SHA256SUMS");
+    transcript.compare("cli/verify");
+    fs::remove_dir_all(d).unwrap();
+}

@@ -1,0 +1,158 @@
+//! Probe programs, and emulators that do what no emulator should: every child has limits.
+
+use std::time::{Duration, Instant};
+
+use crate::sandbox::Sandbox;
+
+/// Machine code for x86_64, which the host of each sandbox is.
+mod code {
+    /// `for (;;) pause();`
+    pub(super) const HANG: &[u8] = b"\xb8\x22\0\0\0\x0f\x05\xeb\xf7";
+    /// An instruction that doesn't exist.
+    pub(super) const CRASH: &[u8] = b"\x0f\x0b";
+    /// `for (;;) write(1, "\xbf\x01\0\0\0…", 16);`: its own code.
+    pub(super) const PRINT: &[u8] =
+        b"\xbf\x01\0\0\0\x48\x8d\x35\xf4\xff\xff\xff\xba\x10\0\0\0\xb8\x01\0\0\0\x0f\x05\xeb\xe6";
+    /// `if (fork()) exit(3); for (;;) pause();`
+    pub(super) const FORK: &[u8] =
+        b"\xb8\x39\0\0\0\x0f\x05\x85\xc0\x74\x0c\xbf\x03\0\0\0\xb8\xe7\0\0\0\x0f\x05\xb8\x22\0\0\0\x0f\x05\xeb\xf7";
+    /// `if (argc > 2) exit(argv[2][0]); for (;;) pause();`: it runs the probe program of root, and has no version.
+    pub(super) const MUTE: &[u8] =
+        b"\x8b\x0c\x24\x83\xf9\x03\x72\x0f\x48\x8b\x74\x24\x18\x0f\xb6\x3e\xb8\xe7\0\0\0\x0f\x05\xb8\x22\0\0\0\x0f\x05\xeb\xf7";
+}
+
+/// How many probes are there? What is executed as /proc/self/fd/N is called N; what is dead is for process 1 to reap.
+const LEFT: &str = "ps -eo stat,comm | grep -cE '^[^Z].* [0-9]+$'";
+
+/// Writes an executable with that code.
+fn make(s: &Sandbox, path: &str, code: &[u8]) {
+    let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0\x01\0\0\0".to_vec();
+    // Entry, program headers, no sections, flags, sizes and numbers.
+    elf.extend([0x0040_0078u64, 64, 0].into_iter().flat_map(u64::to_le_bytes));
+    elf.extend(b"\0\0\0\0\x40\0\x38\0\x01\0\x40\0\0\0\0\0\x01\0\0\0\x05\0\0\0");
+    let size = 120 + code.len() as u64;
+    elf.extend([0, 0x0040_0000, 0x0040_0000, size, size, 0x1000].into_iter().flat_map(u64::to_le_bytes));
+    elf.extend(code);
+    let octal: String = elf.iter().map(|b| format!("\\{b:03o}")).collect();
+    s.quietly(
+        &format!("mkdir -p ${{x%/*}}; printf '{octal}' >$x; chmod +x $x")
+            .replace("$x", path)
+            .replace("${x%/*}", path.rsplit_once('/').unwrap().0),
+    );
+}
+
+/// Everything that hangs, at once: each has its own 20 s, and no more than those.
+#[test]
+fn whatever_hangs_is_ended_after_20_seconds() {
+    let Some(mut s) = Sandbox::new() else { return };
+    make(&s, "/tmp/hang/qemu-arm-static", code::HANG);
+    make(&s, "/tmp/mute/qemu-mips-static", code::MUTE);
+    s.quietly(
+        "mount -t binfmt_misc b /mnt; QEMU_BIN_DIR=/tmp/mute qus -s -- -p mips
+        QEMU_BIN_DIR=/tmp/hang qus -s -- -p --no-prove arm",
+    );
+    // Beside the others, that one would try their handlers before its own.
+    let Some(alone) = Sandbox::new() else { return };
+    make(&alone, "/tmp/hang/qemu-s390x-static", code::HANG);
+    let started = Instant::now();
+    let mut install =
+        alone.enter("QEMU_BIN_DIR=/tmp/hang qus -s -- -p s390x >/tmp/out 2>&1; echo \"exit $?\" >>/tmp/out");
+    let mut install = install.spawn().unwrap();
+    s.quietly(
+        r#"at_once() { { "$@"; echo "exit $?"; } >/tmp/out$((n += 1)) 2>&1 & }
+        at_once qus check arm
+        at_once env --ignore-signal qus check arm
+        at_once env --block-signal qus check arm
+        at_once env QEMU_BIN_DIR=/tmp/hang qus --version
+        at_once env --block-signal qus check --emulator mips
+        wait"#,
+    );
+    install.wait().unwrap();
+    let took = started.elapsed();
+    assert!((Duration::from_secs(20)..Duration::from_secs(30)).contains(&took), "{took:?}");
+    for (n, what) in (1..).zip([
+        "check",
+        "check, all signals ignored",
+        "check, all signals blocked",
+        "version",
+        "check --emulator",
+    ]) {
+        s.step(&format!("sed 's/[0-9]* ms/N ms/' /tmp/out{n} # {what}"));
+    }
+    s.step(LEFT);
+    s.compare("hanging");
+    let mut s = alone;
+    s.step("cat /tmp/out # install");
+    s.step(LEFT);
+    s.compare("hanging-install");
+}
+
+#[test]
+fn an_emulator_that_prints_for_ever_tells_no_version() {
+    let Some(mut s) = Sandbox::new() else { return };
+    make(&s, "/tmp/print/qemu-arm-static", code::PRINT);
+    s.step("QEMU_BIN_DIR=/tmp/print timeout -s KILL 15 env --ignore-signal --block-signal qus --version | grep -v ^qus");
+    s.compare("printing");
+}
+
+#[test]
+fn a_crash_leaves_no_core() {
+    let Some(mut s) = Sandbox::new() else { return };
+    make(&s, "/tmp/crash/qemu-arm-static", code::CRASH);
+    s.quietly("mkdir -m 777 /tmp/here");
+    let core = "cd /tmp/here; ulimit -c unlimited";
+    s.step(&format!("{core}; QEMU_BIN_DIR=/tmp/crash qus -s -- -p arm"));
+    s.step(&format!("{core}; QEMU_BIN_DIR=/tmp/crash qus --version | grep -v ^qus"));
+    s.step("ls -A /tmp/here");
+    s.compare("core");
+}
+
+#[test]
+fn nothing_that_a_probe_has_started_is_left() {
+    let Some(mut s) = Sandbox::new() else { return };
+    make(&s, "/tmp/fork/qemu-arm-static", code::FORK);
+    make(&s, "/tmp/hang/qemu-s390x-static", code::HANG);
+    s.quietly(
+        "mount -t binfmt_misc b /mnt; QEMU_BIN_DIR=/tmp/fork qus -s -- -p --no-prove arm
+        QEMU_BIN_DIR=/tmp/hang qus -s -- -p --no-prove s390x",
+    );
+    s.step("qus check arm");
+    s.step(LEFT);
+    s.step(&format!(
+        "qus check s390x & until [ \"$({LEFT})\" -gt 0 ]; do sleep 0.1; done; kill -9 $!; sleep 0.2; {LEFT}"
+    ));
+    s.compare("left");
+}
+
+#[test]
+fn what_the_kernel_runs_itself_is_native_whatever_takes_it() {
+    let Some(mut s) = Sandbox::new() else { return };
+    make(&s, "/tmp/bad/qemu-i386-static", code::CRASH);
+    let elf = |class: &str, machine: &str| {
+        format!(r"\x7fELF\x{class}\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x{machine}\x00")
+    };
+    let mask = r"\xff\xff\xff\xff\xff\xfe\xfe\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff";
+    let broad = r"\xff\xff\xff\xff\xff\xfe\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xfe\xff\xff\xff";
+    let register = |name: &str, magic: &str, mask: &str| {
+        format!("echo ':{name}:M::{magic}:{mask}:/tmp/bad/qemu-i386-static:F' >/mnt/register")
+    };
+    s.quietly("mount -t binfmt_misc b /mnt");
+    s.quietly(&register("qemu-i386", &elf("01", "03"), mask));
+    s.step("qus install i386; ls /mnt");
+    s.step("qus check i386");
+    s.step("qus status");
+    s.quietly("echo -1 >/mnt/qemu-i386");
+    // Nobody knows what the kernel would do without one that takes even programs of no version.
+    s.quietly(&register("broad", &elf("01", "03"), broad));
+    s.step("qus install i386");
+    s.compare("stray");
+}
+
+#[test]
+fn the_proc_of_another_pid_namespace_is_noticed() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.step("unshare --pid --fork qus check arm");
+    s.step("unshare --pid --fork --mount-proc qus check x86_64 | sed 's/[0-9]* ms/N ms/'");
+    s.step("unshare --mount sh -c 'umount -l /proc; qus check arm'");
+    s.compare("other-proc");
+}
