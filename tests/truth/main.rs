@@ -2,6 +2,7 @@
 //!
 //! The scenarios are data: the file `scenarios` beside this one, whose head says how it is read. Each runs in a private place
 //! (tests/kernel/sandbox.rs). What was seen is written to docs/truth.md; with CI set, a change of that file is a failure.
+//! `QUS_TEST_TRUTH=TEXT` tries only those that have it in their heading or title.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 
 #[allow(dead_code)] // transcripts are for tests/kernel
@@ -46,7 +47,11 @@ struct Seen {
 
 #[test]
 fn exit_code_0_means_that_it_works_and_any_other_that_it_does_not() {
-    let scenarios = scenario::read(include_str!("scenarios"));
+    let mut scenarios = scenario::read(include_str!("scenarios"));
+    let only = std::env::var("QUS_TEST_TRUTH").ok();
+    if let Some(words) = &only {
+        scenarios.retain(|s| format!("{} / {}", s.group, s.title).contains(words));
+    }
     let waiting = Mutex::new(scenarios.iter().enumerate());
     let seen = Mutex::new(BTreeMap::new());
     std::thread::scope(|scope| {
@@ -69,8 +74,8 @@ fn exit_code_0_means_that_it_works_and_any_other_that_it_does_not() {
         }
     }
     assert!(wrong.is_empty(), "\n{wrong}");
-    if seen.values().any(Option::is_none) || std::env::var_os("QUS_TEST_HOST").is_some() {
-        return; // it was said why; the document is for all of them, and for this machine's own entrypoint
+    if only.is_some() || seen.values().any(Option::is_none) || std::env::var_os("QUS_TEST_HOST").is_some() {
+        return; // the document is for all of them, and for this machine's own entrypoint; of what is missing, it was said why
     }
     let document = document(&scenarios, seen.values().flatten());
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/truth.md");
@@ -101,23 +106,45 @@ fn observe(scenario: &Scenario) -> Option<Seen> {
         )
     };
     let before = look(SURROUNDINGS);
+    let all = "for entry in qemu-*; do [ ! -e $entry ] || { echo $entry; cat $entry; }; done";
+    let ours = look(all);
+    let kept =
+        || scenario.kept.iter().map(|name| (name, look(&format!("cat qemu-{name}")))).collect::<Vec<_>>();
+    let kept_before = kept();
+    let mut wrong = Vec::new();
+    if let Some(dry) = scenario.dry_run() {
+        let output = place.enter(&dry).output().unwrap();
+        let code = output.status.code().map_or_else(|| output.status.to_string(), |code| code.to_string());
+        let expected = scenario.dry.as_ref().map_or(&scenario.exit, |(code, _)| code);
+        if code != *expected {
+            wrong.push(format!("a dry run: expected '{expected}', got '{code}'\n{}", text(&output)));
+        }
+        if look(SURROUNDINGS) != before || look(all) != ours {
+            wrong.push(format!("a dry run changes something: {dry}"));
+        }
+    }
     let output = place.enter(&format!(". kept.sh\n{}", scenario.run)).output().unwrap();
     let after = look(SURROUNDINGS);
     let left = look("ls -d qemu-* 2>/dev/null || echo");
     let runs = |target: &str, how: &str| {
-        let ran = place.enter(&format!("{how}/busybox-{target} true")).output().unwrap();
+        // Where something that never ends has been left, this does.
+        let ran = place.enter(&format!("timeout -s KILL 5 {how}/busybox-{target} true")).output().unwrap();
         ran.status.success()
     };
-    let mut wrong = Vec::new();
     let mut runs_now = Vec::new();
     for target in &scenario.looked_at() {
         let here = runs(target, "/foreign");
-        let elsewhere = runs(target, "unshare --mount --pid --fork chroot /new ");
+        let elsewhere = runs(target, "unshare --mount --pid --fork --kill-child chroot /new ");
         match (here, elsewhere) {
             (true, true) => runs_now.push(target.clone()),
             (false, false) => {}
             (true, false) => runs_now.push(format!("{target} here")),
             (false, true) => runs_now.push(format!("{target} elsewhere")),
+        }
+    }
+    for ((name, before), (_, after)) in kept_before.iter().zip(kept()) {
+        if *before != after {
+            wrong.push(format!("{name} has changed from\n{before}to\n{after}"));
         }
     }
     for (claim, script) in &scenario.then {
@@ -187,7 +214,10 @@ fn document<'a>(scenarios: &[Scenario], seen: impl Iterator<Item = &'a Seen>) ->
             runs.push_str("nothing");
         }
         let claims = scenario.then.iter().map(|(claim, _)| claim.clone());
-        let more: Vec<_> = scenario.because.iter().cloned().chain(claims).collect();
+        let kept = (!scenario.kept.is_empty())
+            .then(|| format!("{} as before, byte for byte", scenario.kept.join(", ")));
+        let dry = scenario.dry.iter().map(|(code, reason)| format!("a dry run ends with {code}: {reason}"));
+        let more: Vec<_> = scenario.because.iter().cloned().chain(kept).chain(claims).chain(dry).collect();
         for text in more {
             let break_ = if runs.is_empty() { "" } else { "; " };
             write!(runs, "{break_}{text}").unwrap();

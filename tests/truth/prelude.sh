@@ -20,11 +20,41 @@ for target; do cp "/qus/bin/qemu-$target-static" .; done
 sha256sum qemu-* >SHA256SUMS
 SH
 
-# handler NAME INTERPRETER FLAGS [TARGET] – register one, as other tools do; its magic is that of TARGET, by default arm.
+# handler NAME INTERPRETER FLAGS [TARGET [all]] – register one, as other tools do; its magic is that of TARGET, by default arm. With
+# `all`, each byte of e_ident counts but the ABI, as QEMU's script, Debian, Fedora and Rosetta have it.
 cat >/path/handler <<'SH'
 #!/bin/sh
-line=$(qus -s -- -p -t "${4:-arm}" 2>/dev/null | sed -n 's/^  :qemu-[^:]*:\(.*\):[^:]*:[^:]*$/\1/p')
-printf %s ":$1:$line:$2:$3" >/mnt/register
+case ${4:-arm} in
+i386) class=01 data=01 type='\x02\x00' machine='\x03\x00' ;;
+arm) class=01 data=01 type='\x02\x00' machine='\x28\x00' ;;
+aarch64) class=02 data=01 type='\x02\x00' machine='\xb7\x00' ;;
+s390x) class=02 data=02 type='\x00\x02' machine='\x00\x16' ;;
+esac
+case $data in 01) either='\xfe\xff' ;; 02) either='\xff\xfe' ;; esac
+pad='\x00\x00\x00\x00\x00\x00\x00\x00' mask=$pad
+[ "${5:-}" != all ] || mask='\xff\xff\xff\xff\xff\xff\xff\xff'
+reg ":$1:M::\x7fELF\x$class\x$data\x01\x00$pad$type$machine:\xff\xff\xff\xff\xff\xff\xff\x00$mask$either\xff\xff:$2:$3"
+SH
+
+# reg LINE – register what it says.
+cat >/path/reg <<'SH'
+#!/bin/sh
+printf %s "$1" >/mnt/register
+SH
+
+# program FILE CODE – a static program for this machine that has these bytes as its code: what else could be an emulator.
+cat >/path/program <<'SH'
+#!/bin/sh
+# shellcheck disable=SC2059 # the format is the byte
+bytes() { for byte in $(echo "$1" | sed 's/ //g; s/../& /g'); do printf "\\$(printf %03o "0x$byte")"; done; }
+{
+	bytes '7f454c46 02010100 00000000 00000000 0200 3e00 01000000 7800400000000000 4000000000000000 0000000000000000'
+	bytes '00000000 4000 3800 0100 0000 0000 0000'
+	bytes '01000000 05000000 0000000000000000 0000400000000000 0000400000000000 0010000000000000 0010000000000000 0010000000000000'
+	bytes "$2"
+	head -c 4096 /dev/zero
+} >"$1"
+chmod +x "$1"
 SH
 
 # without CALL ERROR COMMAND… – the kernel's answer to this system call is this error. Options of strace may stand before it.
@@ -44,10 +74,35 @@ SH
 # inside COMMAND… – as root of a user namespace that an ordinary user has made; which programs run there is written down.
 cat >/path/inside <<'SH'
 #!/bin/sh
-exec as-user unshare --user --map-root-user --mount sh -c '"$@"
+exec as-user within "$@"
+SH
+
+# within COMMAND… – the same, in a user namespace that whoever calls it has made.
+cat >/path/within <<'SH'
+#!/bin/sh
+exec unshare --user --map-root-user --mount sh -c '"$@"
 	code=$?
 	for target in aarch64 arm s390x; do /foreign/busybox-$target true 2>/dev/null && echo $target; done >/tmp/inside
 	exit $code' sh "$@"
+SH
+
+# meanwhile TARGET COMMAND… – with programs of TARGET executed all the time; those that fail or hang are written down.
+cat >/path/meanwhile <<'SH'
+#!/bin/sh
+target=$1
+shift
+: >/tmp/failed
+touch /tmp/go-on
+while [ -e /tmp/go-on ]; do
+	timeout 2 "/foreign/busybox-$target" sh -c 'exit 7'
+	[ $? = 7 ] || echo it failed >>/tmp/failed
+	sleep 0.01
+done &
+"$@"
+code=$?
+rm /tmp/go-on
+wait
+exit $code
 SH
 
 # kept COMMAND… – a function: start it in the background, wait until it keeps the handlers, and see what runs.
@@ -55,8 +110,25 @@ cat >/path/kept.sh <<'SH'
 kept() {
 	"$@" >/tmp/said &
 	pid=$!
-	until grep -q ^kept /tmp/said || ! kill -0 "$pid"; do sleep 0.02; done
+	until [ -s /tmp/said ] || ! kill -0 "$pid"; do sleep 0.02; done
 	for target in aarch64 arm; do /foreign/busybox-$target true 2>/dev/null && echo $target; done >/tmp/meanwhile
+}
+
+# again – a function: have it look (SIGHUP), wait until it has, and see what runs.
+again() {
+	kill -HUP "$pid"
+	sleep 0.5
+	for target in aarch64 arm; do /foreign/busybox-$target true 2>/dev/null && echo $target; done >/tmp/meanwhile
+}
+
+# stays COMMAND… – a function: start it in the background, and see that it hasn't ended a second later; then tell it to.
+stays() {
+	"$@" >/tmp/said &
+	pid=$!
+	sleep 1
+	readlink "/proc/$pid/exe" >/tmp/stayed || :
+	kill "$pid"
+	wait "$pid"
 }
 SH
 chmod +x /path/*

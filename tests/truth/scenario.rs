@@ -23,6 +23,10 @@ pub(crate) struct Scenario {
     pub(crate) runs: Vec<String>,
     /// The names of the handlers that are there afterwards, without `qemu-`.
     pub(crate) left: String,
+    /// The handlers, without `qemu-`, that are as they were, byte for byte.
+    pub(crate) kept: Vec<String>,
+    /// The exit code of the same command as a dry run, and why it is another one.
+    pub(crate) dry: Option<(String, String)>,
     /// What else must be true afterwards: in words, and as a script.
     pub(crate) then: Vec<(String, String)>,
     /// Cause the exit code doesn't say whether it works, where that is so.
@@ -52,6 +56,26 @@ impl Scenario {
     }
 }
 
+/// Words that show what the command behind them does, and how it is said that it shall only show it.
+const DRY: [(&str, &str); 5] = [
+    ("qus install ", "qus install --dry-run "),
+    ("qus remove ", "qus remove --dry-run "),
+    ("qus -s -- ", "qus -s -- -t "),
+    ("qus -- -r", "qus -- -t -r"),
+    ("qus -- ", "qus -- -t "),
+];
+
+impl Scenario {
+    /// The same command as a dry run, where it is one that has such a run and nothing else.
+    pub(crate) fn dry_run(&self) -> Option<String> {
+        let rest =
+            ["inside ", "within "].iter().find_map(|by| self.run.strip_prefix(by)).unwrap_or(&self.run);
+        let is_plain = !self.run.contains(['\n', ';', '&', '|', '>', '$']) && !rest.contains(" -e ");
+        let (words, dry) = DRY.iter().find(|(words, _)| rest.starts_with(words))?;
+        is_plain.then(|| self.run.replacen(words, dry, 1))
+    }
+}
+
 /// Reads them; the head of the file says how they are written.
 pub(crate) fn read(text: &str) -> Vec<Scenario> {
     let mut scenarios: Vec<Scenario> = Vec::new();
@@ -70,8 +94,14 @@ pub(crate) fn read(text: &str) -> Vec<Scenario> {
             scenarios.push(Scenario { group: group.clone(), title, ..Scenario::default() });
         }
     }
-    for scenario in &scenarios {
+    for scenario in &mut scenarios {
+        scenario.runs.sort_unstable();
         assert!(!scenario.run.is_empty() && !scenario.exit.is_empty(), "incomplete: {}", scenario.title);
+        assert!(
+            scenario.dry.is_none() || scenario.dry_run().is_some(),
+            "it has no dry run: {}",
+            scenario.title
+        );
     }
     scenarios
 }
@@ -93,6 +123,11 @@ fn set(scenario: &mut Scenario, field: &str, value: &str) -> Result<(), String> 
         "asked" => scenario.asked = names,
         "runs" => scenario.runs = names,
         "here" => scenario.runs.extend(names.iter().map(|n| format!("{n} here"))),
+        "kept" => scenario.kept = names,
+        "dry" => {
+            let (code, reason) = value.split_once(": ").ok_or("dry CODE: REASON")?;
+            scenario.dry = Some((code.to_owned(), reason.to_owned()));
+        }
         "left" => scenario.left = names.join(" "),
         "then" => {
             let (claim, script) = value.split_once(": ").ok_or("then CLAIM: SCRIPT")?;
