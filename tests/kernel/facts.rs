@@ -131,3 +131,157 @@ fn kernel_gives_each_user_namespace_its_own_entries_once_it_has_mounted() {
     s.step("/file");
     s.compare("fact-namespace");
 }
+
+#[test]
+fn kernel_shows_bytes_under_a_zero_mask_and_ignores_them() {
+    let Some(mut s) = with_binfmt() else { return };
+    s.quietly(r"register ':x:M::MAGICqus-note:\xff\xff\xff\xff\xff\x00\x00\x00\x00\x00\x00\x00\x00:/one:'");
+    s.step("grep -e magic -e mask /mnt/x");
+    s.step("/file");
+    s.compare("fact-zero-mask");
+}
+
+#[test]
+fn kernel_gives_only_marked_files_to_a_mask_with_the_mark() {
+    let Some(mut s) = with_binfmt() else { return };
+    s.quietly("printf MAGIC-12 >/marked; chmod +x /marked; register :all:M::MAGIC::/one:; register :trial:M::MAGIC-12::/two:");
+    s.step("/file");
+    s.step("/marked");
+    s.compare("fact-mark");
+}
+
+#[test]
+fn kernel_runs_elf_files_whatever_their_version_byte_is() {
+    let Some(mut s) = with_binfmt() else { return };
+    s.quietly(r"cp /bin/echo /odd; printf '\360' | dd of=/odd bs=1 seek=6 conv=notrunc status=none");
+    s.quietly(r"register ':x:M::\x7fELF\x02\x01\x01:\xff\xff\xff\xff\xff\xfe\xfe:/one:O'; echo 0 >/mnt/x");
+    s.step("od -A n -t x1 -N 7 /odd; /odd it ran");
+    s.step("echo 1 >/mnt/x; /odd it ran, and no handler took it; echo 0 >/mnt/x");
+    s.compare("fact-version");
+}
+
+/// The same, with `events DIR COMMAND…`: what inotify tells of a directory meanwhile. In Perl, which every Debian has.
+fn with_watch() -> Option<Sandbox> {
+    let s = with_binfmt()?;
+    s.quietly(
+        r#"cat >/path/watch.pl <<'PERL'
+sub watch {
+    my ($dir, $fd) = (shift, syscall 294, 0x800); # inotify_init1, IN_NONBLOCK
+    syscall(254, $fd, $dir, 0x600) >= 0 or die "inotify_add_watch: $!\n"; # IN_DELETE, IN_DELETE_SELF
+    open my $watch, "<&=", $fd;
+    $watch
+}
+sub told {
+    my %word = (0x200 => "IN_DELETE", 0x400 => "IN_DELETE_SELF", 0x2000 => "IN_UNMOUNT", 0x8000 => "IN_IGNORED");
+    my ($bytes, @told) = "";
+    sysread shift, $bytes, 4096;
+    while (length $bytes) {
+        my (undef, $mask, undef, $length) = unpack "iIII", $bytes;
+        my $name = unpack "Z*", substr $bytes, 16, $length;
+        push @told, join " ", $word{$mask & 0xffff}, $name || ();
+        $bytes = substr $bytes, 16 + $length;
+    }
+    @told ? join ", ", sort @told : "nothing"
+}
+1;
+PERL
+        cat >/path/events <<'PERL'
+#!/usr/bin/perl
+require "/path/watch.pl";
+my $watch = watch(shift);
+system @ARGV;
+print told($watch), "\n";
+PERL
+        chmod +x /path/events"#,
+    );
+    Some(s)
+}
+
+#[test]
+fn kernel_tells_a_watch_that_the_superblock_is_gone() {
+    let Some(mut s) = with_watch() else { return };
+    s.quietly("register :x:M::MAGIC::/one:; mkdir /other; mount -t binfmt_misc b /other");
+    s.step("events /mnt umount /other");
+    s.step("events /mnt umount /mnt");
+    s.quietly("mount -t binfmt_misc b /mnt");
+    s.step("ls /mnt");
+    s.compare("fact-watch");
+}
+
+#[test]
+fn kernel_keeps_a_clones_mounts_while_a_file_of_it_is_open() {
+    let Some(mut s) = with_watch() else { return };
+    // A tree as qus makes it: a file system, binfmt_misc on it, and a sentinel on that; then only its clone is left.
+    s.quietly(
+        r#"umount /mnt
+        cat >/path/on-clone <<'PERL'
+#!/usr/bin/perl
+require "/path/watch.pl";
+$| = 1;
+sub sh { system(shift) == 0 or die }
+sh "mount -t tmpfs low /mnt; echo >/mnt/held";
+open my $root, "<", "/mnt";
+sh "mount -t binfmt_misc b /mnt; register :x:M::MAGIC::/one:; mount -t tmpfs sentinel /mnt";
+my $watch = watch("/mnt");
+# open_tree, AT_FDCWD, AT_RECURSIVE | OPEN_TREE_CLONE
+my $fd = syscall 428, -100, "/proc/self/fd/" . fileno $root, 0x8001;
+open my $clone, "<&=", $fd;
+close $root;
+sh "umount /mnt; umount /mnt; umount /mnt";
+print "its clone is open: ", told($watch), "\n";
+open my $held, "<", "/proc/self/fd/$fd/held";
+close $clone;
+print "a file of it is open: ", told($watch), "\n";
+sh "mount -t binfmt_misc b /mnt; ls /mnt; umount /mnt";
+close $held;
+print "nothing of it is open: ", told($watch), "\n";
+sh "mount -t binfmt_misc b /mnt; ls /mnt";
+PERL
+        chmod +x /path/on-clone"#,
+    );
+    s.step("on-clone");
+    s.compare("fact-sentinel");
+}
+
+#[test]
+fn kernel_thaws_only_for_the_namespace_that_has_mounted() {
+    let Some(mut s) = with_binfmt() else { return };
+    s.quietly(
+        r#"cat >/path/thaw <<'PERL'
+#!/usr/bin/perl
+for (@ARGV) { open my $file, "<", $_ or die; ioctl $file, 0xC0045878, 0; print "$_: $!\n" }
+PERL
+        chmod +x /path/thaw; mkdir /inner"#,
+    );
+    s.step("thaw /bin/sh /one /mnt /mnt/status");
+    s.step(
+        "unshare --user --map-root-user --mount sh -c 'mount -t binfmt_misc b /inner; thaw /one /mnt /inner'",
+    );
+    s.compare("fact-thaw");
+}
+
+#[test]
+fn kernel_removes_the_very_entry_that_a_descriptor_is_of() {
+    let Some(mut s) = with_binfmt() else { return };
+    s.quietly("register :x:M::MAGIC::/one:");
+    s.step("exec 3<>/mnt/x; echo -1 >/mnt/x; register :x:M::MAGIC::/two:; echo -1 >&3; /file");
+    s.compare("fact-descriptor");
+}
+
+#[test]
+fn kernel_has_one_register_for_root_on_all_mounts() {
+    let Some(mut s) = with_binfmt() else { return };
+    s.quietly("mkdir /other; mount -t binfmt_misc b /other");
+    s.step("stat -c '%A %u' /mnt/register");
+    s.step("exec 3>/mnt/register 4>/other/register; flock -n 3 && ! flock -n 4 && echo locked");
+    s.compare("fact-register");
+}
+
+#[test]
+fn kernel_tells_a_watch_of_each_removed_entry() {
+    let Some(mut s) = with_watch() else { return };
+    s.quietly("for name in x y z; do register :$name:M::MAGIC::/one:; done");
+    s.step("events /mnt sh -c 'echo -1 >/mnt/x'");
+    s.step("events /mnt sh -c 'echo -1 >/mnt/status'");
+    s.compare("fact-removals");
+}
