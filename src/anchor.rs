@@ -30,7 +30,7 @@ use nix::sys::stat::Mode;
 
 use crate::binfmt::{Binfmt, USUAL_DIR};
 use crate::error::{Cause, Error, Result, Step};
-use crate::mounts::{self, mount_id, own_path};
+use crate::mounts::{self, own_path};
 use crate::sys;
 use crate::userns::Namespaces;
 
@@ -72,15 +72,14 @@ enum Kind {
         trees: Vec<DetachedTree>,
         /// Directories that a tmpfs is mounted over, so that links can stand in the places of emulators.
         linked: Vec<PathBuf>,
+        /// Where anything was mounted before.
+        mounted: Vec<PathBuf>,
     },
 }
 
 impl BinfmtMount {
     /// A binfmt_misc to register handlers in: on the host its own, elsewhere one in a private mount namespace. With `look_only`,
     /// nothing is mounted on the host.
-    ///
-    /// # Errors
-    /// [`Step::Mount`], [`Step::Unshare`], [`Step::List`].
     pub(crate) fn for_registering(place: Namespaces, at: Option<&Path>, look_only: bool) -> Result<Self> {
         let dir = at.unwrap_or(Path::new(USUAL_DIR));
         if place.on_host {
@@ -95,10 +94,11 @@ impl BinfmtMount {
         // Where that is refused, there are other ways to keep the handlers.
         let mount_there = || if look_only { Ok(()) } else { sys::in_child(mount_on_host) };
         let host_has_one = place.on_host || place.host_in_reach && mount_there().is_ok();
+        let mounted = mounts::mounted(None);
         let binfmt = place.binfmt_of_our_own(at)?;
         let (trees, linked) = (Vec::new(), Vec::new());
         let is_rootless = place.in_user_namespace;
-        Ok(Self { binfmt, kind: Kind::Private { host_has_one, is_rootless, trees, linked } })
+        Ok(Self { binfmt, kind: Kind::Private { host_has_one, is_rootless, trees, linked, mounted } })
     }
 
     /// The directory to work on.
@@ -119,11 +119,8 @@ impl BinfmtMount {
     /// Where to open the emulator `name` that is really at `file`, so that its handler holds a detached tree, and which one. A
     /// directory is cloned when the first of its emulators is asked for. An emulator that can't be reached there, as it is a mount
     /// by itself (`-v FILE:/qus/bin/FILE`), is copied into memory, which it takes for as long as its handler is there.
-    ///
-    /// # Errors
-    /// Where the kernel refuses, the step that failed; [`Step::Copy`] for that file alone.
     pub(crate) fn anchored(&mut self, name: &str, file: &Path) -> Result<(PathBuf, Option<usize>)> {
-        let Kind::Private { is_rootless, trees, .. } = &mut self.kind else {
+        let Kind::Private { is_rootless, trees, mounted, .. } = &mut self.kind else {
             return Ok((file.to_owned(), None));
         };
         let mut tree_of = |dir: Option<&Path>| -> Result<Option<usize>> {
@@ -138,7 +135,7 @@ impl BinfmtMount {
             }))
         };
         if let (Some(dir), Some(base)) = (file.parent(), file.file_name())
-            && mount_of(file) == mount_of(dir)
+            && !mounted.iter().any(|point| point == file)
             && let Some(at) = tree_of(Some(dir))?
         {
             return Ok((trees[at].path().join(base), Some(at)));
@@ -153,9 +150,6 @@ impl BinfmtMount {
 
     /// Has the path `interpreter` lead to this open file, for this process only: handlers are called by the emulators' usual
     /// paths, but hold the file that was checked. On the host, the path is the file's own.
-    ///
-    /// # Errors
-    /// [`Step::Mount`], [`Step::Write`].
     pub(crate) fn link(&mut self, interpreter: &Path, file: &File) -> Result<()> {
         let Kind::Private { linked, .. } = &mut self.kind else { return Ok(()) };
         let Some(dir) = interpreter.parent() else { return Ok(()) };
@@ -184,9 +178,6 @@ impl BinfmtMount {
     }
 
     /// Does this kernel keep a tree that only an open file on it holds? Tried with one that nothing else depends on.
-    ///
-    /// # Errors
-    /// The step that failed.
     pub(crate) fn kernel_keeps_trees(&self) -> Result<bool> {
         let Some(tree) = DetachedTree::of(None, self.binfmt.dir(), false, false)? else { return Ok(false) };
         let held = File::create(tree.path().join("held"))
@@ -201,9 +192,6 @@ impl BinfmtMount {
 
     /// Gives up every mount of this process that holds binfmt_misc, and looks what keeps it, and the handler `name`, now; `None`: nothing.
     /// No file of it may be open.
-    ///
-    /// # Errors
-    /// [`Step::Unmount`], [`Step::Watch`], [`Step::Mount`].
     pub(crate) fn watch_without_us(&self, name: Option<&str>) -> Result<Option<Keeper>> {
         let at = self.binfmt.dir();
         let watch = Watch::on(at, AddWatchFlags::IN_DELETE_SELF)?;
@@ -223,9 +211,6 @@ impl BinfmtMount {
     }
 
     /// Tells of handlers that are removed from now on.
-    ///
-    /// # Errors
-    /// [`Step::Watch`].
     pub(crate) fn watch_removals(&self) -> Result<Watch> {
         Watch::on(self.binfmt.dir(), AddWatchFlags::IN_DELETE)
     }
@@ -309,11 +294,6 @@ impl Watch {
     pub(crate) fn is_told(&self) -> bool {
         self.0.read_events().is_ok_and(|events| !events.is_empty())
     }
-}
-
-/// The mount that a path leads to.
-fn mount_of(path: &Path) -> Option<u64> {
-    mount_id(&open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).ok()?)
 }
 
 /// Is binfmt_misc mounted on the host, whose first process is in sight?

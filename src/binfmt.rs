@@ -15,35 +15,36 @@ use crate::error::{Cause, Error, Result, Step};
 use crate::rule::{Entry, Rule};
 
 /// Where the kernel expects it to be mounted.
-pub const USUAL_DIR: &str = "/proc/sys/fs/binfmt_misc";
+pub(crate) const USUAL_DIR: &str = "/proc/sys/fs/binfmt_misc";
 
 /// How long to wait for another qus: registering all targets takes one about a second.
 const LOCK_PATIENCE: Duration = Duration::from_secs(30);
 
+/// The kernel formats an entry into a page (fs/binfmt_misc.c).
+const PAGE: usize = 4096;
+
 /// A directory where binfmt_misc is mounted.
 #[derive(Clone, Debug)]
-pub struct Binfmt {
+pub(crate) struct Binfmt {
     dir: PathBuf,
 }
 
 /// Its file `register`, locked: no other qus changes handlers meanwhile, on whatever mount of the same binfmt_misc. Only root can
 /// open it, so nobody else can hold the lock. It holds the mount for as long as it is open.
 #[derive(Debug)]
-pub struct Registrar {
+pub(crate) struct Registrar {
     dir: PathBuf,
     register: Option<File>,
 }
 
 impl Binfmt {
     /// The one that is mounted at `dir`. Nothing is looked at yet.
-    #[must_use]
-    pub fn at(dir: impl Into<PathBuf>) -> Self {
+    pub(crate) fn at(dir: impl Into<PathBuf>) -> Self {
         Self { dir: dir.into() }
     }
 
     /// The directory.
-    #[must_use]
-    pub fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
@@ -55,7 +56,7 @@ impl Binfmt {
     ///
     /// # Errors
     /// Whatever keeps us from looking: ELOOP (a dead automount), EACCES.
-    pub fn is_mounted(&self) -> Result<bool> {
+    pub(crate) fn is_mounted(&self) -> Result<bool> {
         match self.dir.join("register").symlink_metadata() {
             Ok(_) => Ok(true),
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
@@ -67,7 +68,7 @@ impl Binfmt {
     ///
     /// # Errors
     /// [`Step::List`], where `status` can't be read.
-    pub fn is_enabled(&self) -> Result<bool> {
+    pub(crate) fn is_enabled(&self) -> Result<bool> {
         let status = std::fs::read(self.dir.join("status")).map_err(|e| self.error(Step::List, e))?;
         Ok(status.starts_with(b"enabled"))
     }
@@ -76,7 +77,7 @@ impl Binfmt {
     ///
     /// # Errors
     /// [`Step::List`], where the directory can't be read.
-    pub fn names(&self) -> Result<Vec<OsString>> {
+    pub(crate) fn names(&self) -> Result<Vec<OsString>> {
         let listing = std::fs::read_dir(&self.dir).map_err(|e| self.error(Step::List, e))?;
         let names = listing.map(|item| item.map(|i| i.file_name()));
         let names = names.filter(|n| !matches!(n, Ok(name) if name == "register" || name == "status"));
@@ -87,11 +88,11 @@ impl Binfmt {
     ///
     /// # Errors
     /// [`Step::List`], where the directory can't be read. A handler that vanishes meanwhile is left out.
-    pub fn entries(&self) -> Result<Vec<Entry>> {
+    pub(crate) fn entries(&self) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
         for name in self.names()? {
             // A name that is not UTF-8 can't be one of ours; its handler is shown with the bytes replaced.
-            match std::fs::read(self.dir.join(&name)) {
+            match self.text(&name) {
                 Ok(text) => entries.push(Entry::parse(&name.to_string_lossy(), &text)),
                 Err(e) if e.kind() == ErrorKind::NotFound => {}
                 Err(e) => return Err(self.error(Step::List, e)),
@@ -101,13 +102,26 @@ impl Binfmt {
         Ok(entries)
     }
 
+    /// What the kernel shows of a handler: less than a page, in one piece.
+    fn text(&self, name: &OsStr) -> std::io::Result<Vec<u8>> {
+        let mut file = File::open(self.dir.join(name))?;
+        let mut page = vec![0; PAGE];
+        let mut len = file.read(&mut page)?;
+        while len == page.len() {
+            page.resize(2 * len, 0);
+            len += file.read(&mut page[len..])?;
+        }
+        page.truncate(len);
+        Ok(page)
+    }
+
     /// One handler, if there is one of that name.
     ///
     /// # Errors
     /// [`Step::List`], where it can't be read.
-    pub fn entry(&self, name: impl AsRef<OsStr>) -> Result<Option<Entry>> {
+    pub(crate) fn entry(&self, name: impl AsRef<OsStr>) -> Result<Option<Entry>> {
         let name = name.as_ref();
-        match std::fs::read(self.dir.join(name)) {
+        match self.text(name) {
             Ok(text) => Ok(Some(Entry::parse(&name.to_string_lossy(), &text))),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(self.error(Step::List, e)),
@@ -117,10 +131,7 @@ impl Binfmt {
     /// Removes a handler if it is the one that `is_meant` accepts; what was removed. It is compared and removed through one
     /// descriptor, which stands for that very entry: one that took its name meanwhile is not touched, so that no lock is
     /// needed.
-    ///
-    /// # Errors
-    /// [`Step::Remove`].
-    pub fn remove(
+    pub(crate) fn remove(
         &self,
         name: impl AsRef<OsStr>,
         is_meant: impl FnOnce(&Entry) -> bool,
@@ -150,7 +161,7 @@ impl Binfmt {
     ///
     /// # Errors
     /// [`Step::Lock`]: EACCES or EPERM without privileges, EROFS on a read-only mount; EAGAIN after half a minute.
-    pub fn lock(&self) -> Result<Registrar> {
+    pub(crate) fn lock(&self) -> Result<Registrar> {
         let path = self.dir.join("register");
         let failed = |why: std::io::Error| Error::new(Step::Lock, path.display().to_string(), why);
         let start = Instant::now();
@@ -174,7 +185,7 @@ impl Registrar {
     ///
     /// # Errors
     /// [`Step::Register`]; ENOENT means that the interpreter is not there.
-    pub fn register(&self, rule: &Rule) -> Result<()> {
+    pub(crate) fn register(&self, rule: &Rule) -> Result<()> {
         let line = rule.line().map_err(|u| Error::new(Step::Register, rule.name.as_str(), u.to_string()))?;
         self.write(&rule.name, &rule.interpreter, &line)
     }
@@ -183,7 +194,7 @@ impl Registrar {
     ///
     /// # Errors
     /// [`Step::Register`], [`Step::Remove`] where it can't be disabled.
-    pub fn restore(&self, entry: &Entry) -> Result<()> {
+    pub(crate) fn restore(&self, entry: &Entry) -> Result<()> {
         let line =
             entry.line().map_err(|u| Error::new(Step::Register, entry.name.as_str(), u.to_string()))?;
         self.write(&entry.name, &entry.interpreter, &line)?;
@@ -195,7 +206,7 @@ impl Registrar {
     }
 
     /// Lets others go on, and holds the mount no longer: it registers nothing any more.
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.register = None;
     }
 

@@ -146,7 +146,7 @@ impl Pattern {
     }
 }
 
-/// Cause a file is not an executable that this host could use as an interpreter.
+/// Why a file is not an executable that this host could use as an interpreter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Flaw {
     /// It does not begin with an ELF header.

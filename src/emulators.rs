@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read, Seek};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
+use std::sync::OnceLock;
 
 use nix::errno::Errno;
 use sha2::{Digest, Sha256};
@@ -35,10 +37,13 @@ pub type Sum = [u8; 32];
 /// A directory of QEMU binaries.
 #[derive(Debug)]
 pub struct EmulatorDir {
-    shown: PathBuf,
-    opened: PathBuf,
+    dir: PathBuf,
     sums: Option<BTreeMap<String, Sum>>,
     names: Vec<String>,
+    /// Those of them that are no plain files.
+    links: Vec<String>,
+    /// Where the directory really is.
+    real: OnceLock<PathBuf>,
 }
 
 /// A binary that was opened and checked.
@@ -111,8 +116,8 @@ impl Stamp {
 /// What is demanded of a binary.
 #[derive(Clone, Copy, Debug)]
 pub struct Requirements<'a> {
-    /// The machines whose programs this host executes itself.
-    pub natives: &'a [Machine],
+    /// Does this host execute programs of a machine?
+    pub runs: fn(Machine) -> bool,
     /// What this host is, to say if the binary is for none of them.
     pub host: &'a Arch,
     /// It must not need a dynamic loader: with flag `F` it runs where there is none.
@@ -120,23 +125,27 @@ pub struct Requirements<'a> {
 }
 
 impl EmulatorDir {
-    /// The directory `shown` (the name for messages and handlers), whose files are opened below `opened` (the same place, maybe
-    /// through a descriptor).
+    /// Reads which files there are, and SHA256SUMS.
     ///
     /// # Errors
     /// [`Step::Open`], where the directory or its SHA256SUMS can't be read; [`Step::Check`], where the latter makes no sense.
-    pub fn open(shown: &Path, opened: &Path) -> Result<Self> {
-        let failed = |e: std::io::Error| Error::new(Step::Open, shown.display().to_string(), e);
-        let mut names = Vec::new();
-        for item in std::fs::read_dir(opened).map_err(failed)? {
-            if let Ok(name) = item.map_err(failed)?.file_name().into_string()
+    pub fn open(dir: &Path) -> Result<Self> {
+        let failed = |e: std::io::Error| Error::new(Step::Open, dir.display().to_string(), e);
+        let (mut names, mut links) = (Vec::new(), Vec::new());
+        for item in std::fs::read_dir(dir).map_err(failed)? {
+            let item = item.map_err(failed)?;
+            if let Ok(name) = item.file_name().into_string()
                 && name.contains(PREFIX)
             {
+                // Most file systems say it at once.
+                if item.file_type().is_ok_and(|kind| !kind.is_file()) {
+                    links.push(name.clone());
+                }
                 names.push(name);
             }
         }
         names.sort_unstable();
-        let mut store = Self { shown: shown.to_owned(), opened: opened.to_owned(), sums: None, names };
+        let mut store = Self { dir: dir.to_owned(), sums: None, names, links, real: OnceLock::new() };
         let path = store.path_of(SUMS);
         match store.open_file(SUMS) {
             Ok((file, _)) => {
@@ -185,7 +194,7 @@ impl EmulatorDir {
     /// The path of a file as users and the kernel see it.
     #[must_use]
     pub fn path_of(&self, name: &str) -> String {
-        self.shown.join(name).display().to_string()
+        self.dir.join(name).display().to_string()
     }
 
     /// The name of the file that runs `emulator`'s programs: with that prefix and suffix; where there is none, with `-static` (most
@@ -201,13 +210,28 @@ impl EmulatorDir {
     /// # Errors
     /// Where there is none, or it is outside of a directory that speaks of its own files only.
     pub fn real_path(&self, name: &str) -> std::io::Result<PathBuf> {
-        self.path_inside(name)?.canonicalize()
+        // What the kernel calls it: canonicalize would bring musl's realpath along.
+        let real = |path: &Path| {
+            let file = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path)?;
+            std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))
+        };
+        if self.links.iter().any(|link| link == name) {
+            return real(&self.path_inside(name)?);
+        }
+        if self.names.iter().all(|there| there != name) {
+            return Err(Errno::ENOENT.into());
+        }
+        if self.real.get().is_none() {
+            // Another thread's answer would be the same.
+            let _ = self.real.set(real(&self.dir)?);
+        }
+        Ok(self.real.get().map_or_else(|| self.dir.join(name), |dir| dir.join(name)))
     }
 
     /// The path to open it by.
     fn path_inside(&self, name: &str) -> std::io::Result<PathBuf> {
         let speaks = self.sums.is_some() || name == SUMS;
-        Ok(self.opened.join(if speaks { self.linked_inside(name)? } else { name.into() }))
+        Ok(self.dir.join(if speaks { self.linked_inside(name)? } else { name.into() }))
     }
 
     fn open_file(&self, name: &str) -> std::io::Result<(File, Metadata)> {
@@ -219,7 +243,7 @@ impl EmulatorDir {
     fn linked_inside(&self, name: &str) -> std::io::Result<OsString> {
         let mut name = OsString::from(name);
         for _ in 0..LINKS_MAX {
-            let Ok(target) = std::fs::read_link(self.opened.join(&name)) else { return Ok(name) };
+            let Ok(target) = std::fs::read_link(self.dir.join(&name)) else { return Ok(name) };
             let mut parts = target.components();
             match (parts.next(), parts.next()) {
                 (Some(Component::Normal(file)), None) => name = file.to_owned(),
@@ -253,7 +277,7 @@ impl EmulatorDir {
             unfit(describe(&flaw))
                 .hint("the image or the download is damaged: pull it again, or reinstall the package")
         })?;
-        if !demands.natives.contains(&exe.machine) {
+        if !(demands.runs)(exe.machine) {
             let (theirs, ours) = (machine_name(exe.machine), demands.host.target);
             return Err(unfit(format!("it is a program for {theirs} hosts, and this host is {ours}"))
                 .hint(format!("take the {ours} variant of the image or package")));
@@ -422,7 +446,7 @@ mod tests {
         dir
     }
 
-    const ANY: Requirements<'_> = Requirements { natives: &[], host: &ARCHES[0], is_static: false };
+    const ANY: Requirements<'_> = Requirements { runs: |_| false, host: &ARCHES[0], is_static: false };
 
     /// The row that this program is of.
     fn own() -> &'static Arch {
@@ -431,9 +455,7 @@ mod tests {
 
     /// What this very program fulfils.
     fn ours() -> Requirements<'static> {
-        static NATIVES: std::sync::LazyLock<[Machine; 1]> =
-            std::sync::LazyLock::new(|| [own().machine_bytes()]);
-        Requirements { natives: &*NATIVES, host: own(), is_static: false }
+        Requirements { runs: |machine| machine == own().machine_bytes(), host: own(), is_static: false }
     }
 
     #[test]
@@ -443,7 +465,7 @@ mod tests {
         {
             std::fs::write(d.join(name), "").unwrap();
         }
-        let s = EmulatorDir::open(&d, &d).unwrap();
+        let s = EmulatorDir::open(&d).unwrap();
         for (emulator, suffix, found) in [
             ("arm", "", Some("qemu-arm")),
             ("arm", "-static", Some("qemu-arm-static")),
@@ -471,9 +493,9 @@ mod tests {
             std::fs::write(d.join(format!("qemu-{name}")), "").unwrap();
             std::fs::write(d.join(format!("qemu-{name}-static")), "").unwrap();
         }
-        assert!(!EmulatorDir::open(&d, &d).unwrap().has_any("", "-static"));
+        assert!(!EmulatorDir::open(&d).unwrap().has_any("", "-static"));
         std::fs::write(d.join("my-qemu-i386"), "").unwrap();
-        let s = EmulatorDir::open(&d, &d).unwrap();
+        let s = EmulatorDir::open(&d).unwrap();
         assert!(!s.has_any("", "-static") && s.has_any("my-", "-static"));
         assert_eq!(s.emulators("my-", "").collect::<Vec<_>>(), ["my-qemu-i386"]);
         std::fs::remove_dir_all(d).unwrap();
@@ -487,7 +509,7 @@ mod tests {
         std::fs::write(d.join("qemu-b"), &bytes).unwrap();
         let sum = hex(&digest(&mut File::open(d.join("qemu-a")).unwrap()).unwrap());
         std::fs::write(d.join(SUMS), format!("{sum}  qemu-a\n{sum}  {SUMS}\n")).unwrap();
-        let s = EmulatorDir::open(&d, &d).unwrap();
+        let s = EmulatorDir::open(&d).unwrap();
         assert_eq!(hex(&s.check("qemu-a", None, ours()).unwrap().sum.unwrap()), sum);
         assert_eq!(s.check_digest("qemu-a").unwrap(), bytes.len() as u64);
         assert_eq!(s.listed().collect::<Vec<_>>(), ["qemu-a"]);
@@ -506,7 +528,7 @@ mod tests {
         let d = dir("stamp");
         let path = d.join("qemu-arm");
         std::fs::copy("/proc/self/exe", &path).unwrap();
-        let check = || EmulatorDir::open(&d, &d).unwrap().check("qemu-arm", None, ours()).unwrap();
+        let check = || EmulatorDir::open(&d).unwrap().check("qemu-arm", None, ours()).unwrap();
         let set_mode = |mode| {
             std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
         };
@@ -538,7 +560,7 @@ mod tests {
         let d = dir("racing");
         let path = d.join("qemu-arm");
         std::fs::write(&path, "one").unwrap();
-        let s = EmulatorDir::open(&d, &d).unwrap();
+        let s = EmulatorDir::open(&d).unwrap();
         let (mut file, before) = s.open_file("qemu-arm").unwrap();
         assert_eq!(s.compare("qemu-arm", &mut file, &before), Ok(None));
         std::fs::write(&path, "longer").unwrap();
@@ -558,7 +580,7 @@ mod tests {
         for (to, link) in [("qemu-arm", "in/qemu-armeb"), ("../elsewhere", "in/qemu-mips"), ("in", "link")] {
             std::os::unix::fs::symlink(to, d.join(link)).unwrap();
         }
-        let of = |name: &str| EmulatorDir::open(&d.join("link"), &d.join("link")).unwrap().real_path(name);
+        let of = |name: &str| EmulatorDir::open(&d.join("link")).unwrap().real_path(name);
         for (name, path) in
             [("qemu-arm", "in/qemu-arm"), ("qemu-armeb", "in/qemu-arm"), ("qemu-mips", "elsewhere")]
         {
@@ -575,7 +597,7 @@ mod tests {
     fn a_fifo_is_refused_at_once() {
         let d = dir("fifo");
         nix::unistd::mkfifo(&d.join("qemu-arm"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let s = EmulatorDir::open(&d, &d).unwrap();
+        let s = EmulatorDir::open(&d).unwrap();
         assert!(
             s.check("qemu-arm", None, ANY).unwrap_err().to_string().ends_with("it is not a regular file")
         );

@@ -69,7 +69,7 @@ pub struct Error {
     pub step: Step,
     /// The path, handler or target that it was about.
     pub on: String,
-    /// Cause: the kernel's answer, or what we saw.
+    /// Why: the kernel's answer, or what we saw.
     pub why: Cause,
     /// What the user can do about it, where that is known.
     pub hint: Option<String>,
@@ -87,10 +87,15 @@ pub enum Cause {
 impl Error {
     /// A failure with the hint that fits it, if there is one.
     pub fn new(step: Step, on: impl Into<String>, why: impl Into<Cause>) -> Self {
-        let why = why.into();
+        Self::of(step, on.into(), why.into())
+    }
+
+    /// Once, however many types it is made from.
+    #[inline(never)]
+    fn of(step: Step, on: String, why: Cause) -> Self {
         let hint =
             if let Cause::Errno(errno) = &why { usual_hint(step, *errno).map(str::to_owned) } else { None };
-        Self { step, on: on.into(), why, hint }
+        Self { step, on, why, hint }
     }
 
     /// A wrong command line.

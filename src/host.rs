@@ -11,8 +11,7 @@ use crate::arch::{ARCHES, Arch, host_family, named};
 use crate::error::{Error, Result, Step};
 
 /// The row that this very program is one of.
-#[must_use]
-pub fn build_arch() -> &'static Arch {
+pub(crate) fn build_arch() -> &'static Arch {
     static OWN: LazyLock<&Arch> = LazyLock::new(|| {
         let name = match std::env::consts::ARCH {
             "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
@@ -27,22 +26,23 @@ pub fn build_arch() -> &'static Arch {
 }
 
 /// The row that this kernel says it is one of, since Linux 6.1; `None` where it doesn't say, or the table doesn't know it.
-#[must_use]
-pub fn kernel_arch() -> Option<&'static Arch> {
-    row_of(&kernel_name()?, build_arch())
+pub(crate) fn kernel_arch() -> Option<&'static Arch> {
+    static KERNEL: LazyLock<Option<&Arch>> = LazyLock::new(|| row_of(&kernel_name()?, build_arch()));
+    *KERNEL
 }
 
 /// What this host is.
-#[must_use]
-pub fn arch() -> &'static Arch {
+pub(crate) fn arch() -> &'static Arch {
     kernel_arch().unwrap_or_else(build_arch)
 }
 
 /// Tells of a row whether this kernel can't run it itself: it says that it is of another family.
-pub fn other_family() -> impl Fn(&Arch) -> bool {
-    let family = kernel_name().map(|name| host_family(&name).to_owned());
-    let family = family.filter(|family| ARCHES.iter().any(|a| a.family == family));
-    move |arch| family.as_ref().is_some_and(|family| arch.family != family)
+pub(crate) fn is_of_other_family(arch: &Arch) -> bool {
+    static FAMILY: LazyLock<Option<&str>> = LazyLock::new(|| {
+        let name = kernel_name()?;
+        ARCHES.iter().map(|a| a.family).find(|family| *family == host_family(&name))
+    });
+    FAMILY.is_some_and(|family| arch.family != family)
 }
 
 /// `UTS_MACHINE` of the kernel, which is the truth under emulation as well.
@@ -64,10 +64,7 @@ fn row_of(name: &str, own: &'static Arch) -> Option<&'static Arch> {
 
 /// Is /proc that of the PID namespace that this process is in? What leads through `/proc/self` otherwise ends nowhere, or at
 /// another process.
-///
-/// # Errors
-/// [`Step::Inspect`].
-pub fn check_proc() -> Result<()> {
+pub(crate) fn check_proc() -> Result<()> {
     let failed = |why: String| Err(Error::new(Step::Inspect, "/proc", why));
     match std::fs::read_link("/proc/self") {
         Ok(pid) if pid.as_os_str() == &*getpid().to_string() => Ok(()),
@@ -82,8 +79,7 @@ pub fn check_proc() -> Result<()> {
 }
 
 /// Does SELinux enforce a policy here?
-#[must_use]
-pub fn is_selinux_enforcing() -> bool {
+pub(crate) fn is_selinux_enforcing() -> bool {
     std::fs::read_to_string("/sys/fs/selinux/enforce").is_ok_and(|mode| mode.trim() == "1")
 }
 

@@ -6,35 +6,37 @@
 //! |---|---|
 //! | [`cli`] | a dialect each → one [`request::Command`]; no I/O |
 //! | [`report`] | [`outcome::Report`] → text or JSON |
-//! | [`commands`] | one file a verb |
+//! | [`commands`] | one file a verb, and `install/` a file a step |
 //! | [`request`], [`outcome`] | what can be asked, what came of it: data |
-//! | [`plan`] | (asked for, registered, native) → actions; pure |
-//! | [`probe`] | the embedded programs: does this architecture run here, and through which interpreter? |
-//! | [`anchor`] | a mount of binfmt_misc that lasts |
-//! | [`host`] | what this kernel and this program are; [`probe`] imports it |
+//! | `plan` | (asked for, registered, native) → actions; pure |
+//! | `anchor` | a binfmt_misc to register in, and the detached trees that keep it |
+//! | `userns` | which binfmt_misc is ours, and what a mount of it would hide |
+//! | `mounts` | private mount namespaces, tmpfs, overlay |
+//! | `probe` | runs tiny programs: verdicts |
+//! | `host` | what this kernel and this program are |
 //! | [`emulators`] | the QEMU binaries: find, check, digest |
-//! | [`binfmt`] | a binfmt_misc directory: list, register, remove |
+//! | `binfmt` | a binfmt_misc directory: list, register, remove |
 //! | [`rule`] | registration line ⇄ the kernel's text of an entry; pure |
 //! | [`arch`] | the table |
 //! | [`elf`] | header facts → magic and mask |
-//! | [`sys`] | system calls; the only place with `unsafe` |
+//! | `sys` | system calls; the only place with `unsafe` |
 //! | [`error`] | what failed, on what, why, hint, exit code |
 
-pub mod anchor;
+mod anchor;
 pub mod arch;
-pub mod binfmt;
+mod binfmt;
 pub mod cli;
 pub mod commands;
 pub mod elf;
 pub mod emulators;
 pub mod error;
-pub mod host;
+mod host;
 mod mounts;
 pub mod outcome;
-pub mod plan;
-pub mod probe;
+mod plan;
+mod probe;
 pub mod report;
 pub mod request;
 pub mod rule;
-pub mod sys;
+mod sys;
 mod userns;

@@ -26,9 +26,6 @@ const MOUNT_POINTS: [&str; 2] = ["/qus/anchor", USUAL_DIR];
 const OVERLAYFS: FsType = FsType(0x794c_7630);
 
 /// Leaves the mount namespace that this process shares with others: what is mounted from now on ends with it.
-///
-/// # Errors
-/// [`Step::Unshare`], [`Step::Mount`].
 pub(crate) fn enter_private_namespace() -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNS).map_err(|e| Error::new(Step::Unshare, "the mount namespace", e))?;
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
@@ -69,9 +66,6 @@ pub(crate) fn cleared_mount_point(at: Option<&Path>) -> Result<&Path> {
 }
 
 /// Mounts the binfmt_misc of this user namespace.
-///
-/// # Errors
-/// [`Step::Mount`].
 pub(crate) fn mount_binfmt(at: &Path) -> Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("binfmt_misc"), at, Some("binfmt_misc"), flags, None::<&str>).map_err(|e| no_binfmt(at, e))
@@ -88,9 +82,6 @@ fn no_binfmt(at: &Path, errno: Errno) -> Error {
 }
 
 /// Mounts an empty file system in memory. It grows with what is written to it.
-///
-/// # Errors
-/// [`Step::Mount`].
 pub(crate) fn mount_tmpfs(at: &Path) -> Result<()> {
     mount(Some("qus"), at, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=755"))
         .map_err(|e| Error::new(Step::Mount, format!("tmpfs on {}", at.display()), e))
@@ -102,9 +93,6 @@ pub(crate) fn mount_tmpfs(at: &Path) -> Result<()> {
 /// A directory that somebody deletes loses what is mounted on it, and an engine with plain directories (`vfs`) deletes the
 /// container's. So an overlay goes in between, whose root nobody can delete. An overlay's own directories (the container's root
 /// in most engines) are deleted below it, which doesn't touch them. With `own`, there is an overlay of this process' in any case.
-///
-/// # Errors
-/// [`Step::Mount`].
 pub(crate) fn mount_lasting(dir: &Path, at: &Path, own: bool) -> Result<bool> {
     let failed = |e: Errno| Error::new(Step::Mount, format!("{} on {}", dir.display(), at.display()), e);
     let is_overlay = || statfs(dir).is_ok_and(|s| s.filesystem_type() == OVERLAYFS);
@@ -161,14 +149,15 @@ pub(crate) fn copy(file: &Path, to: &Path) -> Result<()> {
     copied().map_err(|e: std::io::Error| failed(e.into()))
 }
 
-/// Where file systems of this type are mounted in this namespace (proc_pid_mountinfo(5)).
-pub(crate) fn mounted(kind: &str) -> Vec<PathBuf> {
+/// Where file systems of this type, or of any, are mounted in this namespace (proc_pid_mountinfo(5)).
+pub(crate) fn mounted(kind: Option<&str>) -> Vec<PathBuf> {
     let table = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
     let lines = table.split(|byte| *byte == b'\n');
     let of_kind = lines.filter_map(|line| {
         let mut fields = line.split(|byte| *byte == b' ');
         let point = fields.nth(4)?;
-        (fields.skip_while(|field| *field != b"-").nth(1)? == kind.as_bytes()).then(|| unescaped(point))
+        let mut found = fields.skip_while(|field| *field != b"-");
+        (kind.is_none() || kind.map(str::as_bytes) == found.nth(1)).then(|| unescaped(point))
     });
     of_kind.collect()
 }
@@ -184,12 +173,6 @@ fn unescaped(shown: &[u8]) -> PathBuf {
         rest = &after[if byte.is_some() { 3 } else { 0 }..];
     }
     PathBuf::from(OsString::from_vec(path))
-}
-
-/// The number of the mount that an open file was reached through (proc_pid_fdinfo(5)).
-pub(crate) fn mount_id(fd: &impl AsRawFd) -> Option<u64> {
-    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).ok()?;
-    info.lines().find_map(|l| l.strip_prefix("mnt_id:"))?.trim().parse().ok()
 }
 
 /// The path by which this process, and no other, reaches what its descriptor stands for.
@@ -216,6 +199,6 @@ mod tests {
 
     #[test]
     fn proc_is_mounted_where_this_looks() {
-        assert!(mounted("proc").contains(&PathBuf::from("/proc")));
+        assert!(mounted(Some("proc")).contains(&PathBuf::from("/proc")));
     }
 }

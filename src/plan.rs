@@ -5,7 +5,7 @@ use crate::rule::{Entry, Flags, Match, Rule};
 
 /// What to do about one handler.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
+pub(crate) enum Action {
     /// The kernel runs these programs itself: a handler would send each of them, the host's own, through an emulator.
     LeaveToKernel,
     /// A third-party handler (this one) runs them, and its interpreter isn't a QEMU: Rosetta, FEX, box64.
@@ -20,7 +20,7 @@ pub enum Action {
 
 /// What may give way to a handler that is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Overwrite {
+pub(crate) struct Overwrite {
     /// Third-party handlers, and what does more than was asked for.
     pub force: bool,
     /// The same handler.
@@ -31,8 +31,7 @@ pub struct Overwrite {
 ///
 /// With `force`, third-party handlers are overridden (not removed: the one that was registered last is used), and a handler of
 /// that name that does more than was asked for is replaced; with `replace`, every one of that name is.
-#[must_use]
-pub fn action(rule: &Rule, entries: &[Entry], native: bool, how: Overwrite) -> Action {
+pub(crate) fn action(rule: &Rule, entries: &[Entry], native: bool, how: Overwrite) -> Action {
     if native {
         return Action::LeaveToKernel;
     }
@@ -50,13 +49,12 @@ pub fn action(rule: &Rule, entries: &[Entry], native: bool, how: Overwrite) -> A
 }
 
 /// The third-party handler that takes every program that `rule` takes.
-#[must_use]
-pub fn third_party<'a>(rule: &Rule, entries: &'a [Entry]) -> Option<&'a Entry> {
+pub(crate) fn third_party<'a>(rule: &Rule, entries: &'a [Entry]) -> Option<&'a Entry> {
     entries.iter().find(|e| is_rival(e, rule) && covers(&e.matches, &rule.matches))
 }
 
 /// The third-party handlers that take some of the programs that `rule` takes: they run those, if they were registered later.
-pub fn partial<'a>(rule: &'a Rule, entries: &'a [Entry]) -> impl Iterator<Item = &'a Entry> {
+pub(crate) fn partial<'a>(rule: &'a Rule, entries: &'a [Entry]) -> impl Iterator<Item = &'a Entry> {
     entries.iter().filter(|e| {
         is_rival(e, rule) && overlaps(&e.matches, &rule.matches) && !covers(&e.matches, &rule.matches)
     })
@@ -86,8 +84,7 @@ fn end(matches: &Match) -> usize {
 
 /// Does `a` take every ordinary program that `b` takes? Ordinary are those whose padding in `e_ident` is zero, as the ABI wants it
 /// (AppImages are not): what compares that with zero takes them all.
-#[must_use]
-pub fn covers(a: &Match, b: &Match) -> bool {
+pub(crate) fn covers(a: &Match, b: &Match) -> bool {
     let (Match::Magic { .. }, Match::Magic { .. }) = (a, b) else { return false };
     (0..end(a)).all(|at| {
         let ((want, bits), (value, known)) = (compared(a, at), compared(b, at));
@@ -98,13 +95,29 @@ pub fn covers(a: &Match, b: &Match) -> bool {
 }
 
 /// Is there a file that both take?
-#[must_use]
-pub fn overlaps(a: &Match, b: &Match) -> bool {
+pub(crate) fn overlaps(a: &Match, b: &Match) -> bool {
     let (Match::Magic { .. }, Match::Magic { .. }) = (a, b) else { return false };
     (0..end(a).max(end(b))).all(|at| {
         let ((x, xm), (y, ym)) = (compared(a, at), compared(b, at));
         (x ^ y) & xm & ym == 0
     })
+}
+
+/// Does something that isn't qus' hold this binfmt_misc? Entries of others say so, unless they came when anchors of qus held it.
+pub(crate) fn is_held_by_others(entries: &[Entry]) -> bool {
+    let mut anchors = entries.iter().filter_map(Entry::signature).filter(|s| s.anchored).peekable();
+    match anchors.peek() {
+        Some(_) => anchors.any(|s| s.joined),
+        None => !entries.is_empty(),
+    }
+}
+
+/// Would binfmt_misc go, with what is `left` in it, if these handlers went? Their trees may be all that holds it.
+pub(crate) fn depends_on(removed: &[&Entry], left: &[&Entry]) -> bool {
+    let anchors =
+        |entries: &[&Entry]| entries.iter().filter_map(|e| e.signature()).filter(|s| s.anchored).count();
+    let joined = removed.iter().filter_map(|e| e.signature()).any(|s| s.joined);
+    anchors(removed) > 0 && anchors(left) == 0 && !joined
 }
 
 #[cfg(test)]

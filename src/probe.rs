@@ -41,11 +41,11 @@ const FREE: std::ops::Range<usize> = 8..16;
 const NO_VERSION: u8 = 0xf0;
 
 /// Eight bytes that a program can carry, and that a handler can ask for.
-pub type Mark = [u8; 8];
+pub(crate) type Mark = [u8; 8];
 
 /// What came of running a program of one architecture.
 #[derive(Debug)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It ran.
     Ran {
         /// What ran it.
@@ -69,7 +69,7 @@ pub enum Verdict {
 
 /// Does the kernel run programs of an architecture itself, whatever handlers there are?
 #[derive(Debug)]
-pub enum Native {
+pub(crate) enum Native {
     /// It does: a handler would take them away from it.
     Yes,
     /// It doesn't.
@@ -80,8 +80,7 @@ pub enum Native {
 
 impl Native {
     /// Does it?
-    #[must_use]
-    pub const fn is_yes(&self) -> bool {
+    pub(crate) const fn is_yes(&self) -> bool {
         matches!(self, Self::Yes)
     }
 
@@ -109,14 +108,12 @@ pub enum RanBy {
 
 impl Verdict {
     /// Did it run?
-    #[must_use]
-    pub const fn ran(&self) -> bool {
+    pub(crate) const fn ran(&self) -> bool {
         matches!(self, Self::Ran { .. })
     }
 
     /// Was it kept from running by something else than its architecture? Then it says nothing of that.
-    #[must_use]
-    pub const fn is_unclear(&self) -> bool {
+    pub(crate) const fn is_unclear(&self) -> bool {
         match self {
             Self::Untried(_) => true,
             Self::Refused(errno) => is_refused_to_all(*errno),
@@ -132,9 +129,8 @@ const fn is_refused_to_all(errno: Errno) -> bool {
     matches!(errno, EACCES | EAGAIN | EIO | EMFILE | ENFILE | ENOMEM | EPERM | ETXTBSY)
 }
 
-/// Cause programs of this architecture don't run, for a verdict that says that they don't.
-#[must_use]
-pub fn failure(arch: &Arch, verdict: &Verdict) -> Error {
+/// Why programs of this architecture don't run, for a verdict that says that they don't.
+pub(crate) fn failure(arch: &Arch, verdict: &Verdict) -> Error {
     let failed = |why: Cause| Error::new(Step::Prove, format!("{} programs", arch.name), why);
     match verdict {
         Verdict::Refused(errno @ (Errno::EACCES | Errno::EPERM))
@@ -198,9 +194,9 @@ struct Running {
     until: Instant,
     is_late: bool,
     by: Option<RanBy>,
-    /// Cause it could not execute its program, if that is so.
+    /// Why it could not execute its program, if that is so.
     refused: Option<Errno>,
-    /// Cause it could not be let go, if that is so.
+    /// Why it could not be let go, if that is so.
     stuck: Option<Errno>,
 }
 
@@ -229,18 +225,28 @@ impl Challenge {
 }
 
 /// Runs a program of each of these architectures; the verdicts are in the same order.
-pub fn run<'a>(arches: impl IntoIterator<Item = &'a Arch>) -> Vec<Verdict> {
-    run_marked(arches.into_iter().map(|arch| (arch, [0; 8])))
+pub(crate) fn run(arches: &[&Arch]) -> Vec<Verdict> {
+    run_marked(arches, [0; 8])
 }
 
-/// The same, with programs that carry these marks: a handler whose pattern asks for one takes that program only.
-pub fn run_marked<'a>(items: impl IntoIterator<Item = (&'a Arch, Mark)>) -> Vec<Verdict> {
-    run_all(items.into_iter().map(|(arch, mark)| marked(arch, mark)).collect(), CHILD_LIMIT)
+/// Runs one.
+pub(crate) fn run_one(arch: &Arch) -> Verdict {
+    run(&[arch]).remove(0)
+}
+
+/// Runs one of every architecture.
+pub(crate) fn run_every() -> Vec<(&'static Arch, Verdict)> {
+    let every: Vec<_> = ARCHES.iter().collect();
+    every.iter().copied().zip(run(&every)).collect()
+}
+
+/// Runs programs that carry this mark: a handler whose pattern asks for it takes those only.
+pub(crate) fn run_marked(arches: &[&Arch], mark: Mark) -> Vec<Verdict> {
+    run_all(arches.iter().map(|arch| marked(arch, mark)).collect(), CHILD_LIMIT)
 }
 
 /// Has an emulator run a program of this architecture, without any handler.
-#[must_use]
-pub fn run_by(emulator: &File, arch: &Arch) -> Verdict {
+pub(crate) fn run_by(emulator: &File, arch: &Arch) -> Verdict {
     let started = Instant::now();
     let raw = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or(Errno::EIO as i32));
     let run = || {
@@ -261,7 +267,7 @@ pub fn run_by(emulator: &File, arch: &Arch) -> Verdict {
 }
 
 fn run_all(programs: Vec<Vec<u8>>, limit: Duration) -> Vec<Verdict> {
-    sys::without_huge_pages(|| run_each(programs, limit))
+    if programs.is_empty() { Vec::new() } else { sys::without_huge_pages(|| run_each(programs, limit)) }
 }
 
 fn run_each(programs: Vec<Vec<u8>>, limit: Duration) -> Vec<Verdict> {
@@ -306,8 +312,8 @@ fn run_each(programs: Vec<Vec<u8>>, limit: Duration) -> Vec<Verdict> {
 /// Does a set-uid program of this architecture get its owner's rights, as flag `C` promises? `at` is a directory to mount on.
 ///
 /// # Errors
-/// Cause that can't be seen here: EPERM under `no_new_privs`, EINVAL in a user namespace with a single user.
-pub fn honours_set_uid(arch: &Arch, at: &str) -> Result<bool, Errno> {
+/// Why that can't be seen here: EPERM under `no_new_privs`, EINVAL in a user namespace with a single user.
+pub(crate) fn honours_set_uid(arch: &Arch, at: &str) -> Result<bool, Errno> {
     /// Any user but root, whose rights we have already; 9 is `news` on most systems, and owns nothing here.
     const OWNER: u8 = 9;
     if sys::has_no_new_privileges() {
@@ -328,24 +334,37 @@ pub fn honours_set_uid(arch: &Arch, at: &str) -> Result<bool, Errno> {
 ///
 /// The kernel's word for what it is comes before any trial, and so does its family: it doesn't run others. The rest is tried with
 /// programs that only the kernel runs, so that it doesn't matter which handlers there are.
-pub fn natives<'a>(arches: impl IntoIterator<Item = &'a Arch>) -> Vec<Native> {
-    let (kernel, is_alien) = (host::kernel_arch(), host::other_family());
+pub(crate) fn natives(arches: &[&Arch]) -> Vec<Native> {
+    let kernel = host::kernel_arch();
     let known = |arch: &Arch| match kernel {
         Some(kernel) if kernel.name == arch.name => Some(Native::Yes),
-        _ => is_alien(arch).then_some(Native::No),
+        _ => host::is_of_other_family(arch).then_some(Native::No),
     };
-    let arches: Vec<_> = arches.into_iter().map(|arch| (arch, known(arch))).collect();
-    let open = arches.iter().filter(|(_, known)| known.is_none());
-    let mut tried = run_all(open.map(|(arch, _)| unhandled(arch)).collect(), CHILD_LIMIT).into_iter();
-    arches.into_iter().filter_map(|(_, known)| known.or_else(|| tried.next().map(Native::of))).collect()
+    let open = arches.iter().filter(|arch| known(arch).is_none());
+    let mut tried = run_all(open.map(|arch| unhandled(arch)).collect(), CHILD_LIMIT).into_iter();
+    arches.iter().filter_map(|arch| known(arch).or_else(|| tried.next().map(Native::of))).collect()
 }
 
-/// The machines whose programs this host executes, for emulators: that of qus itself, emulated or not, and those that the kernel
-/// runs itself.
-pub fn runnable() -> Vec<Machine> {
-    let natives = ARCHES.iter().zip(natives(ARCHES)).filter(|(_, native)| native.is_yes());
-    let ours = std::iter::once(host::build_arch());
-    natives.map(|(arch, _)| arch).chain(ours).map(Arch::machine_bytes).collect()
+/// An architecture, what ran its program, and whether the kernel runs it without handlers.
+pub(crate) type Surveyed = (&'static Arch, Verdict, Native);
+
+/// Tries all architectures both ways.
+pub(crate) fn survey() -> Vec<Surveyed> {
+    let natives = natives(&ARCHES.iter().collect::<Vec<_>>());
+    run_every().into_iter().zip(natives).map(|((arch, verdict), native)| (arch, verdict, native)).collect()
+}
+
+/// Does the kernel run programs of this architecture itself?
+pub(crate) fn is_native(arch: &Arch) -> bool {
+    natives(&[arch])[0].is_yes()
+}
+
+/// Does this host execute programs of that machine, for emulators: those that qus is one of, emulated or not, and those that the
+/// kernel runs itself?
+pub(crate) fn is_runnable(machine: Machine) -> bool {
+    let is_of = |arch: &Arch| arch.machine_bytes() == machine;
+    // What needs no trial comes first: most emulators are programs of the architecture that qus is one of.
+    is_of(host::build_arch()) || ARCHES.iter().find(|arch| is_of(arch)).is_some_and(is_native)
 }
 
 fn start(index: usize, program: &[u8], challenge: &Challenge, limit: Duration) -> Result<Running, Errno> {
@@ -416,17 +435,15 @@ fn loaded(pid: Pid, program: &File) -> RanBy {
 }
 
 /// Device and inode of an open file.
-pub type Identity = (u64, u64);
+pub(crate) type Identity = (u64, u64);
 
 /// Which file this is; `None` where even that can't be read.
-#[must_use]
-pub fn identity(file: &File) -> Option<Identity> {
+pub(crate) fn identity(file: &File) -> Option<Identity> {
     file.metadata().map(|m| identity_of(&m)).ok()
 }
 
 /// The same, of what is known about it.
-#[must_use]
-pub fn identity_of(metadata: &Metadata) -> Identity {
+pub(crate) fn identity_of(metadata: &Metadata) -> Identity {
     (metadata.dev(), metadata.ino())
 }
 
@@ -455,10 +472,10 @@ mod tests {
 
     #[test]
     fn the_kernels_word_comes_before_a_trial() {
-        let (kernel, is_alien) = (host::kernel_arch(), host::other_family());
-        for (arch, native) in ARCHES.iter().zip(natives(ARCHES)) {
+        let kernel = host::kernel_arch();
+        for (arch, native) in ARCHES.iter().zip(natives(&ARCHES.iter().collect::<Vec<_>>())) {
             assert!(!matches!(native, Native::Unclear(_)), "{}: {native:?}", arch.name);
-            assert!(!(is_alien(arch) && native.is_yes()), "{}", arch.name);
+            assert!(!(host::is_of_other_family(arch) && native.is_yes()), "{}", arch.name);
             assert!(kernel.is_none_or(|k| k.name != arch.name) || native.is_yes(), "{}", arch.name);
         }
     }
@@ -492,7 +509,7 @@ mod tests {
     #[test]
     fn this_machines_own_program_runs_natively() {
         let own = crate::arch::named(std::env::consts::ARCH).next().unwrap();
-        let verdicts = run([own, own]);
+        let verdicts = run(&[own, own]);
         assert!(
             matches!(verdicts[..], [Verdict::Ran { by: RanBy::Kernel, argv0: true, .. }, _]),
             "{verdicts:?}"

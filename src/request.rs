@@ -243,7 +243,7 @@ pub enum Engine {
 /// Write files that have qus run. The texts in it must have been checked for characters that have a meaning in such files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deploy {
-    /// RanBy what.
+    /// By what.
     pub by: Runner,
     /// For which targets, in this order.
     pub targets: Targets,

@@ -79,7 +79,7 @@ pub struct Rule {
     pub flags: Flags,
 }
 
-/// Cause a rule cannot be written as a line.
+/// Why a rule cannot be written as a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RuleError {
     /// The line would be this many bytes long.
@@ -231,7 +231,7 @@ fn line(
         Match::Extension(dot) => ("E", String::new(), dot.clone(), String::new()),
         Match::Unknown => return Err(RuleError::Unknown),
     };
-    let mut line = String::with_capacity(256);
+    let mut line = String::with_capacity(512);
     for field in [name, kind, &offset, &magic, &mask, interpreter, flags] {
         line.push(d);
         line.push_str(field);
@@ -244,10 +244,8 @@ fn line(
 pub fn escaped(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(4 * bytes.len());
     for byte in bytes {
-        text.push_str("\\x");
-        for nibble in [byte >> 4, byte & 15] {
-            text.push(char::from(HEX[usize::from(nibble)]));
-        }
+        let [high, low] = [byte >> 4, byte & 15].map(|nibble| char::from(HEX[usize::from(nibble)]));
+        text.extend(['\\', 'x', high, low]);
     }
     text
 }
@@ -436,11 +434,13 @@ impl Entry {
 }
 
 fn unhex(digits: &str) -> Option<Vec<u8>> {
-    let pair = |p: &[u8]| u8::from_str_radix(std::str::from_utf8(p).ok()?, 16).ok();
-    let digits = digits.as_bytes();
     // A sign is no digit, though Rust's numbers may have one.
-    let are_pairs = digits.len().is_multiple_of(2) && digits.iter().all(u8::is_ascii_hexdigit);
-    are_pairs.then(|| digits.chunks(2).map(pair).collect())?
+    let digit = |d: u8| char::from(d).to_digit(16).map(|d| d as u8);
+    let pairs = digits.as_bytes().chunks(2).map(|pair| match pair {
+        [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
+        _ => None,
+    });
+    pairs.collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! System calls that nix has no safe name for. The only room with `unsafe`; everything here is small and says why it is sound.
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::{File, Permissions};
 use std::io::{Read, Seek, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -13,17 +13,17 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, clone, unshare};
+use nix::sched::{CloneFlags, CpuSet, clone, sched_getaffinity, unshare};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::prctl;
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, kill, killpg, signal};
-use nix::unistd::{ForkResult, Gid, Pid, Uid, getegid, geteuid, getpid, pipe2};
+use nix::unistd::{ForkResult, Gid, Pid, Uid, execvp, getegid, geteuid, getpid, pipe2};
 
 /// What a child may take before it is killed. QEMU starts in some 10 ms; emulated twice on a busy board, in 2 s.
-pub const CHILD_LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const CHILD_LIMIT: Duration = Duration::from_secs(20);
 
 /// How long a killed child may take to die: one that waits for a dead disk doesn't, and is left behind.
-pub const KILL_LIMIT: Duration = Duration::from_secs(2);
+pub(crate) const KILL_LIMIT: Duration = Duration::from_secs(2);
 
 /// Bytes of what a child prints that are of interest; who prints more is ended by SIGXFSZ.
 const OUTPUT_MAX: u64 = 64 * 1024;
@@ -32,7 +32,7 @@ const OUTPUT_MAX: u64 = 64 * 1024;
 ///
 /// # Errors
 /// The kernel's: EPERM without CAP_SYS_ADMIN, ENOSYS before 5.2, EINVAL where a mount below is locked.
-pub fn clone_tree(at: impl AsFd) -> Result<OwnedFd, Errno> {
+pub(crate) fn clone_tree(at: impl AsFd) -> Result<OwnedFd, Errno> {
     let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC;
     let flags = flags | (libc::AT_EMPTY_PATH | libc::AT_RECURSIVE).cast_unsigned();
     // SAFETY: the path is a NUL-terminated literal that the kernel only reads; the descriptor is open while `at` is borrowed.
@@ -47,8 +47,7 @@ pub fn clone_tree(at: impl AsFd) -> Result<OwnedFd, Errno> {
 ///
 /// `FITHAW` asks the kernel to thaw it, which CAP_SYS_ADMIN in the namespace that mounted it allows (ioctl_fsthaw in fs/ioctl.c);
 /// what is not frozen gives EINVAL then, EPERM before, and stays as it is.
-#[must_use]
-pub fn owns_file_system(file: &File) -> bool {
+pub(crate) fn owns_file_system(file: &File) -> bool {
     /// `_IOWR('X', 120, int)` in include/uapi/linux/fs.h.
     const FITHAW: u32 = 0xC004_5878;
     // SAFETY: the kernel takes no third argument for this request; the descriptor is open while `file` is borrowed.
@@ -60,7 +59,7 @@ pub fn owns_file_system(file: &File) -> bool {
 ///
 /// # Errors
 /// The kernel's: EACCES where the sysctl `vm.memfd_noexec` forbids it, ENOMEM, EMFILE.
-pub fn program_in_memory(bytes: &[u8]) -> std::io::Result<File> {
+pub(crate) fn program_in_memory(bytes: &[u8]) -> std::io::Result<File> {
     let mut file = file_in_memory(c"qus-probe", MFdFlags::from_bits_retain(libc::MFD_EXEC))?;
     file.write_all(bytes)?;
     Ok(file)
@@ -83,7 +82,7 @@ const CHILD_STACK: usize = 16 * 1024;
 ///
 /// # Errors
 /// The kernel's answer to clone and pipe2: EAGAIN, ENOMEM, EMFILE.
-pub fn spawn_traced(program: &File, argv0: u8) -> Result<(Pid, Option<Errno>), Errno> {
+pub(crate) fn spawn_traced(program: &File, argv0: u8) -> Result<(Pid, Option<Errno>), Errno> {
     let path = CString::new(format!("/proc/self/fd/{}", program.as_raw_fd())).map_err(|_| Errno::EINVAL)?;
     let argv0 = [argv0, 0];
     let argv0 = CStr::from_bytes_with_nul(&argv0).map_err(|_| Errno::EINVAL)?;
@@ -94,7 +93,7 @@ pub fn spawn_traced(program: &File, argv0: u8) -> Result<(Pid, Option<Errno>), E
 ///
 /// # Errors
 /// Those of starting it; ETIMEDOUT where it took longer than that, EIO where it failed, or printed too much.
-pub fn output_of(program: &Path, arguments: &[&CStr], until: Instant) -> std::io::Result<Vec<u8>> {
+pub(crate) fn output_of(program: &Path, arguments: &[&CStr], until: Instant) -> std::io::Result<Vec<u8>> {
     // Not a pipe: whoever inherits that could keep it open after the program has ended.
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
     let mut output = file_in_memory(c"qus-output", flags)?;
@@ -116,11 +115,33 @@ pub fn output_of(program: &Path, arguments: &[&CStr], until: Instant) -> std::io
 ///
 /// # Errors
 /// As [`output_of`], but for how it exits.
-pub fn exit_code_of(program: &File, arguments: &[&CStr], until: Instant) -> Result<i32, Errno> {
+pub(crate) fn exit_code_of(program: &File, arguments: &[&CStr], until: Instant) -> Result<i32, Errno> {
     let path = CString::new(format!("/proc/self/fd/{}", program.as_raw_fd())).map_err(|_| Errno::EINVAL)?;
     let (child, refused) = spawn(&path, arguments, Io::None)?;
     let code = wait_for_end(child, until)?;
     refused.map_or(Ok(code), Err)
+}
+
+/// How many processors this process may use.
+pub(crate) fn processors() -> usize {
+    let set = sched_getaffinity(Pid::from_raw(0));
+    set.map_or(1, |set| (0..CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).count())
+}
+
+/// Executes a program in our place, looked for in PATH, with signals as they are by default; returns only if that fails.
+pub(crate) fn exec(program: &OsStr, arguments: &[OsString]) -> std::io::Error {
+    let words = std::iter::once(program).chain(arguments.iter().map(OsString::as_os_str));
+    let words: Vec<_> = match words.map(|word| CString::new(word.as_bytes())).collect() {
+        Ok(words) => words,
+        Err(error) => return error.into(),
+    };
+    // SAFETY: no handler is installed. Rust's runtime ignores SIGPIPE, and what was blocked was so for this program's sake.
+    let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
+    let _ = SigSet::empty().thread_set_mask();
+    match execvp(&words[0], &words) {
+        Ok(never) => match never {},
+        Err(errno) => errno.into(),
+    }
 }
 
 /// What is special about a child.
@@ -171,7 +192,7 @@ fn spawn(path: &CStr, arguments: &[&CStr], io: Io) -> Result<(Pid, Option<Errno>
 
 /// What has become of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub(crate) enum Change {
     /// It has exited with this status.
     Exited(i32),
     /// This signal has ended it.
@@ -187,7 +208,7 @@ pub enum Change {
 ///
 /// # Errors
 /// The kernel's, but not EINTR.
-pub fn wait_for_change(children: &[Pid], until: Instant) -> Result<Option<(Pid, Change)>, Errno> {
+pub(crate) fn wait_for_change(children: &[Pid], until: Instant) -> Result<Option<(Pid, Change)>, Errno> {
     /// Another thread, which doesn't block it, may take the signal. It is only a hint that something has happened.
     const GLANCE: Duration = Duration::from_millis(100);
     // Blocked before we look: what happens after that is not missed.
@@ -240,7 +261,7 @@ fn change_of(child: Pid) -> Result<Option<Change>, Errno> {
 }
 
 /// Kills a child and all that it has started.
-pub fn end(child: Pid) {
+pub(crate) fn end(child: Pid) {
     // It may have left its own group; and either may be gone.
     let _ = killpg(child, Signal::SIGKILL);
     let _ = kill(child, Signal::SIGKILL);
@@ -265,7 +286,7 @@ fn wait_for_end(child: Pid, mut until: Instant) -> Result<i32, Errno> {
 
 /// Does something while neither we nor what we start is given huge pages: a short-lived QEMU uses a few kilobytes of the buffer
 /// for which it asks for them, and the kernel would clear 2 MB each time, a tenth of what its start costs.
-pub fn without_huge_pages<T>(work: impl FnOnce() -> T) -> T {
+pub(crate) fn without_huge_pages<T>(work: impl FnOnce() -> T) -> T {
     // Where the kernel can't say, or somebody has decided so before, nothing is changed.
     let is_ours = matches!(prctl::get_thp_disable(), Ok(false)) && prctl::set_thp_disable(true).is_ok();
     let done = work();
@@ -280,7 +301,7 @@ pub fn without_huge_pages<T>(work: impl FnOnce() -> T) -> T {
 ///
 /// # Errors
 /// ESRCH where it has died meanwhile.
-pub fn detach(child: Pid, signal: Option<i32>) -> Result<(), Errno> {
+pub(crate) fn detach(child: Pid, signal: Option<i32>) -> Result<(), Errno> {
     let signal = libc::c_long::from(signal.unwrap_or(0));
     // SAFETY: the call has no pointers. (nix has a name for it, which doesn't compile for s390x with musl.)
     Errno::result(unsafe { libc::ptrace(libc::PTRACE_DETACH, child.as_raw(), 0, signal) }).map(drop)
@@ -290,7 +311,7 @@ pub fn detach(child: Pid, signal: Option<i32>) -> Result<(), Errno> {
 ///
 /// # Errors
 /// What `work` answers; fork's errors; EINTR where a signal ended the child, ETIMEDOUT where it took longer than [`CHILD_LIMIT`].
-pub fn in_child(work: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
+pub(crate) fn in_child(work: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
     match run_in_child(|| work().map_or_else(|errno| errno as i32, |()| 0))? {
         0 => Ok(()),
         code => Err(Errno::from_raw(code)),
@@ -318,7 +339,7 @@ fn run_in_child(work: impl FnOnce() -> i32) -> Result<i32, Errno> {
 ///
 /// # Errors
 /// Of fork. What fails in the child is its exit status: an errno.
-pub fn run_set_uid(program: &[u8], argv0: u8, owner: u32, at: &str) -> Result<i32, Errno> {
+pub(crate) fn run_set_uid(program: &[u8], argv0: u8, owner: u32, at: &str) -> Result<i32, Errno> {
     run_in_child(|| match set_uid_program(program, owner, at) {
         Ok(path) => {
             let argv0 = [argv0, 0];
@@ -353,14 +374,13 @@ unsafe fn execute(path: &CStr, arguments: &[*const libc::c_char]) -> i32 {
 }
 
 /// Can this process, or a set-uid program that it executes, gain privileges?
-#[must_use]
-pub fn has_no_new_privileges() -> bool {
+pub(crate) fn has_no_new_privileges() -> bool {
     prctl::get_no_new_privs().unwrap_or(false)
 }
 
 /// Has the kernel keep our children until we have asked how they ended. A caller that ignores SIGCHLD has us inherit that, and
 /// then it keeps none.
-pub fn keep_ended_children() {
+pub(crate) fn keep_ended_children() {
     // SAFETY: no handler can run, neither before nor after: the signal was ignored, or as it is by default.
     let done = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
     // It fails for numbers that are no signal's.
@@ -368,10 +388,7 @@ pub fn keep_ended_children() {
 }
 
 /// From now on these signals wait until [`wait_for`] takes them. Children inherit that.
-///
-/// # Errors
-/// The kernel's.
-pub fn block(signals: &[Signal]) -> Result<(), Errno> {
+pub(crate) fn block(signals: &[Signal]) -> Result<(), Errno> {
     signals.iter().copied().collect::<SigSet>().thread_block()
 }
 
@@ -379,7 +396,7 @@ pub fn block(signals: &[Signal]) -> Result<(), Errno> {
 ///
 /// # Errors
 /// The kernel's, but not EINTR.
-pub fn wait_for(signals: &[Signal], at_most: Duration) -> Result<Option<Signal>, Errno> {
+pub(crate) fn wait_for(signals: &[Signal], at_most: Duration) -> Result<Option<Signal>, Errno> {
     let set: SigSet = signals.iter().copied().collect();
     let timeout = libc::timespec {
         tv_sec: at_most.as_secs().try_into().map_err(|_| Errno::EINVAL)?,
@@ -398,7 +415,7 @@ pub fn wait_for(signals: &[Signal], at_most: Duration) -> Result<Option<Signal>,
 ///
 /// # Errors
 /// EPERM, ENOSPC or EUSERS where the host doesn't allow it.
-pub fn enter_user_namespace() -> std::io::Result<(Uid, Gid)> {
+pub(crate) fn enter_user_namespace() -> std::io::Result<(Uid, Gid)> {
     let (uid, gid) = (geteuid(), getegid());
     unshare(CloneFlags::CLONE_NEWUSER)?;
     map_ids((0, uid.as_raw()), (0, gid.as_raw()))?;
@@ -406,10 +423,7 @@ pub fn enter_user_namespace() -> std::io::Result<(Uid, Gid)> {
 }
 
 /// From there, enters another one, in which we are that user and group again. Capabilities last until we execute something.
-///
-/// # Errors
-/// As above.
-pub fn return_to_user(uid: Uid, gid: Gid) -> std::io::Result<()> {
+pub(crate) fn return_to_user(uid: Uid, gid: Gid) -> std::io::Result<()> {
     unshare(CloneFlags::CLONE_NEWUSER)?;
     map_ids((uid.as_raw(), 0), (gid.as_raw(), 0))
 }

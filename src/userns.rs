@@ -10,7 +10,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 
-use crate::arch::{ARCHES, Arch};
+use crate::arch::Arch;
 use crate::binfmt::{Binfmt, USUAL_DIR};
 use crate::error::{Cause, Error, Result, Step};
 use crate::host;
@@ -79,11 +79,11 @@ impl Namespaces {
     /// # Errors
     /// [`Step::Prove`], where nothing can be tried.
     pub(crate) fn run_by_outer_handlers(self, at: Option<&Path>) -> Result<Vec<&'static Arch>> {
-        let seen = mounts::mounted("binfmt_misc").into_iter().chain(at.map(Path::to_owned));
+        let seen = mounts::mounted(Some("binfmt_misc")).into_iter().chain(at.map(Path::to_owned));
         if !self.in_user_namespace || seen.into_iter().any(|dir| self.is_own_mounted(&dir).unwrap_or(false)) {
             return Ok(Vec::new());
         }
-        let verdicts: Vec<_> = ARCHES.iter().zip(probe::run(ARCHES)).collect();
+        let verdicts = probe::run_every();
         if let Some((arch, verdict)) = verdicts.iter().find(|(_, v)| v.is_unclear()) {
             return Err(probe::failure(arch, verdict));
         }
@@ -98,7 +98,7 @@ impl Namespaces {
         let others = verdicts.iter().filter(|(_, v)| v.ran() && !by_kernel(v));
         let others: Vec<&'static Arch> = others.map(|(arch, _)| *arch).collect();
         // What ran and could not be traced was run by a handler unless the kernel runs it without one.
-        let natives = probe::natives(others.iter().copied());
+        let natives = probe::natives(&others);
         Ok(others
             .into_iter()
             .zip(natives)
@@ -133,9 +133,6 @@ impl Namespaces {
     }
 
     /// A mount in a mount namespace of our own, that ends with this process and with what it executes.
-    ///
-    /// # Errors
-    /// [`Step::Unshare`], [`Step::Mount`].
     pub(crate) fn binfmt_of_our_own(self, at: Option<&Path>) -> Result<Binfmt> {
         let mounted = mounts::enter_private_namespace().and_then(|()| {
             let at = mounts::cleared_mount_point(at)?;

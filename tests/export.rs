@@ -8,10 +8,14 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use qus::arch::ARCHES;
+use qus::arch::{ARCHES, Arch, named};
 use qus::elf::Class;
-use qus::host::build_arch as own;
 use transcript::Transcript;
+
+/// The row of this machine.
+fn host_arch() -> &'static Arch {
+    named(std::env::consts::ARCH).next().unwrap()
+}
 
 fn dir(name: &str) -> PathBuf {
     let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
@@ -84,7 +88,7 @@ fn the_hosts_very_architecture_is_refused_and_nothing_written() {
         assert!(why.starts_with("1: ") && why.contains("the host is of that architecture"), "{host}: {why}");
     }
     let d = dir("refused");
-    let line = format!("export update-binfmts --path /opt/q -e . hppa {}", own().name);
+    let line = format!("export update-binfmts --path /opt/q -e . hppa {}", host_arch().name);
     assert_eq!(qus(&line, &d).status.code(), Some(1));
     assert_eq!(fs::read_dir(&d).unwrap().count(), 0);
     fs::remove_dir_all(d).unwrap();
@@ -161,11 +165,14 @@ fn of_all_targets_those_that_have_no_emulator_are_left_out() {
         let (found, notes, code) = seen(&d, line);
         assert_eq!((found.as_str(), code), (named, Some(0)));
         let begin = "qus: note: left out, for there is no emulator in DIR: ";
-        assert!(notes.starts_with(begin) && (notes.contains(left_out) || own().family == "arm"), "{notes}");
+        assert!(
+            notes.starts_with(begin) && (notes.contains(left_out) || host_arch().family == "arm"),
+            "{notes}"
+        );
         assert!(!notes.contains("hppa") && !notes.contains("sh4 ") && notes.lines().count() == 1, "{notes}");
     }
     // For another host, it is another directory.
-    let other = if own().name == "s390x" { "riscv64" } else { "s390x" };
+    let other = if host_arch().name == "s390x" { "riscv64" } else { "s390x" };
     let (found, notes, _) = seen(&d, &format!("--host {other}"));
     assert!(found.contains("qemu-hexagon-static") && notes.is_empty(), "{notes}");
     fs::remove_dir_all(d).unwrap();
@@ -180,7 +187,7 @@ fn a_directory_without_emulators_is_said_and_those_of_the_host_alone_are_an_erro
         notes.starts_with("qus: note: there is no emulator in DIR yet for: ") && code == Some(0),
         "{notes}"
     );
-    fs::write(d.join(format!("qemu-{}-static", own().name)), "").unwrap();
+    fs::write(d.join(format!("qemu-{}-static", host_arch().name)), "").unwrap();
     let (found, notes, code) = seen(&d, "");
     assert!(found.is_empty() && notes.ends_with("qus: cannot write any file: no target is left"), "{notes}");
     assert_eq!(code, Some(1));
@@ -216,7 +223,7 @@ fn an_export_follows_no_link_that_stands_in_its_way() {
 
 /// A static executable for the host, that does nothing good.
 fn emulator() -> Vec<u8> {
-    let (class, data, machine) = own().machine;
+    let (class, data, machine) = host_arch().machine;
     let (wide, little) = (class == Class::Elf64, data as u8 == 1);
     let number = |value: u64, width: usize| {
         let bytes = value.to_le_bytes()[..width].to_vec();

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::Done;
 use super::version::said_by;
 use crate::outcome::{CheckResult, Outcome, Report};
-use crate::probe::{self, Native, RanBy, Verdict};
+use crate::probe::{self, RanBy, Verdict};
 use crate::request::Targets;
 use crate::{host, sys};
 
@@ -15,7 +15,7 @@ use crate::{host, sys};
 pub(super) fn check(targets: &Targets, version: bool, report: &mut Report) -> Done {
     host::check_proc()?;
     let rows = targets.rows().collect::<Vec<_>>();
-    let verdicts = probe::run(rows.iter().copied());
+    let verdicts = probe::run(&rows);
     // All of them together: each takes a few milliseconds.
     let until = Instant::now() + sys::CHILD_LIMIT;
     let mut results = Vec::new();
@@ -27,7 +27,7 @@ pub(super) fn check(targets: &Targets, version: bool, report: &mut Report) -> Do
             }
             other if other.is_unclear() => report.errors.push(probe::failure(arch, &other)),
             other => {
-                let hint = if probe::natives([*arch]).iter().any(Native::is_yes) {
+                let hint = if probe::is_native(arch) {
                     "this kernel runs them itself; remove the handler that takes them (`qus list` shows it)"
                         .to_owned()
                 } else {

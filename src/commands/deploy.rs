@@ -22,7 +22,6 @@ const PLATFORM: &str = "linux/arm64";
 
 impl Deploy {
     /// All targets, with what the templates have.
-    #[must_use]
     pub fn new(by: Runner) -> Self {
         Self {
             by,

@@ -5,11 +5,11 @@ use std::path::Path;
 use nix::sys::utsname::uname;
 
 use super::Done;
-use crate::arch::{ARCHES, Arch, PREFIX, named};
+use crate::arch::{Arch, PREFIX, named};
 use crate::binfmt::USUAL_DIR;
 use crate::outcome::{Finding, Grade, Outcome, Report};
 use crate::plan::covers;
-use crate::probe::{self, Native, Verdict};
+use crate::probe::{self, Surveyed};
 use crate::rule::{Entry, Flags, Match, Owner};
 use crate::userns::Namespaces;
 
@@ -18,9 +18,6 @@ fn finding(about: &str, grade: Grade, seen: impl Into<String>, remedy: Option<&s
 }
 
 const MOUNT: &str = "mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc";
-
-/// An architecture, what ran its program, and whether the kernel runs it without handlers.
-type Row = (&'static Arch, Verdict, Native);
 
 pub(super) fn doctor(report: &mut Report) -> Done {
     let place = Namespaces::look()?;
@@ -43,8 +40,7 @@ pub(super) fn doctor(report: &mut Report) -> Done {
         }
     };
     findings.extend(flushing(place, &entries));
-    let verdicts = probe::run(ARCHES).into_iter().zip(probe::natives(ARCHES));
-    let rows: Vec<Row> = ARCHES.iter().zip(verdicts).map(|(arch, (v, n))| (arch, v, n)).collect();
+    let rows = probe::survey();
     findings.extend(entries.iter().map(|e| handler(e, &entries, &rows, place)));
     findings.extend(targets(&rows, &entries));
     report.unhealthy |= findings.iter().any(|f| f.grade == Grade::Broken);
@@ -154,7 +150,7 @@ fn flushing(place: Namespaces, entries: &[Entry]) -> Option<Finding> {
 }
 
 /// What is to be said of one handler.
-fn handler(e: &Entry, entries: &[Entry], rows: &[Row], place: Namespaces) -> Finding {
+fn handler(e: &Entry, entries: &[Entry], rows: &[Surveyed], place: Namespaces) -> Finding {
     let is_third_party = !e.name.starts_with(PREFIX) && !e.is_qemu();
     let fixed = Flags::parse(&e.flags).fix_binary;
     let takes = |arch: &Arch| covers(&e.matches, &Match::from(&arch.pattern));
@@ -220,7 +216,7 @@ fn remedy(e: &Entry, is_stray: bool) -> String {
 }
 
 /// One line for what runs, one for each that should and doesn't.
-fn targets(rows: &[Row], entries: &[Entry]) -> Vec<Finding> {
+fn targets(rows: &[Surveyed], entries: &[Entry]) -> Vec<Finding> {
     let names = |is_native: bool| {
         let ran = rows.iter().filter(|(_, verdict, native)| verdict.ran() && native.is_yes() == is_native);
         let names: Vec<_> = ran.map(|(arch, ..)| arch.name).collect();

@@ -9,7 +9,7 @@ use crate::emulators::EmulatorDir;
 use crate::error::{Error, Result, Step};
 use crate::host;
 use crate::outcome::{Report, Separator};
-use crate::probe::{self, Native};
+use crate::probe::{self};
 use crate::request::{Export, Format};
 use crate::rule::{Match, Rule, escaped};
 
@@ -32,7 +32,7 @@ pub(super) fn export(request: &Export, report: &mut Report) -> Done {
     note("left out, for they are the host's own family", own);
     // Binaries that can be seen say by their names which there are; those of another host can't be seen.
     let dir = options.dir();
-    let store = if host.is_this { EmulatorDir::open(dir, dir).ok() } else { None };
+    let store = if host.is_this { EmulatorDir::open(dir).ok() } else { None };
     let find =
         |arch: &Arch| store.as_ref().and_then(|s| s.find(arch.emulator, &options.prefix, &options.suffix));
     let is_missing = |arch: &Arch| store.is_some() && find(arch).is_none();
@@ -45,7 +45,7 @@ pub(super) fn export(request: &Export, report: &mut Report) -> Done {
         note(&format!("there is no emulator in {} yet for", dir.display()), missing);
     }
     if is_named && host.is_this {
-        let native = take(&mut rows.clone(), &|a| probe::natives([a]).iter().any(Native::is_yes));
+        let native = take(&mut rows.clone(), &|a| probe::is_native(a));
         note("this kernel runs these itself; with a handler, QEMU does", native);
     }
     if rows.is_empty() {

@@ -27,9 +27,6 @@ const SIGNALS: [Signal; 3] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM];
 
 /// To be called before anything is registered: a signal that comes too early waits until [`Holder::wait`] can answer it, with
 /// the handlers removed if that was asked for.
-///
-/// # Errors
-/// [`Step::Signal`].
 pub(super) fn block_signals() -> Result<()> {
     sys::block(&SIGNALS).map_err(|errno| Error::new(Step::Signal, "signals", errno))
 }
@@ -104,7 +101,8 @@ impl Holder {
             }
         }
         if thoroughly {
-            let verdicts = self.held.iter().zip(probe::run(self.held.iter().map(|h| h.arch)));
+            let arches: Vec<_> = self.held.iter().map(|held| held.arch).collect();
+            let verdicts = self.held.iter().zip(probe::run(&arches));
             let failures = verdicts.filter(|(_, v)| !v.ran()).map(|(h, v)| probe::failure(h.arch, &v));
             report.errors.extend(failures);
         }
@@ -143,7 +141,7 @@ impl Held {
             _ if strict => lost("another process removed it, replaced it or switched it off"),
             // Whose it is now, looks after it.
             Some(entry) if entry.enabled => {
-                if !probe::run([self.arch])[0].ran() {
+                if !probe::run_one(self.arch).ran() {
                     return lost("another process replaced it, and its programs don't run");
                 }
                 (self.expected, self.is_own) = (Some(entry), false);

@@ -7,13 +7,13 @@ use std::path::Path;
 use super::Done;
 use nix::errno::Errno;
 
-use super::install::depends_on;
 use super::rules::trial_name;
 use crate::anchor;
 use crate::arch::{ARCHES, Arch, PREFIX};
 use crate::binfmt::{Binfmt, USUAL_DIR};
 use crate::error::{Cause, Error, Result, Step};
 use crate::outcome::{Outcome, Report, State, TargetResult};
+use crate::plan::depends_on;
 use crate::request::Remove;
 use crate::rule::Entry;
 use crate::userns::Namespaces;

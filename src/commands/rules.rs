@@ -7,10 +7,10 @@ use std::sync::LazyLock;
 use nix::sys::utsname::uname;
 
 use crate::arch::{Arch, PREFIX};
-use crate::elf::Machine;
 use crate::emulators::Requirements;
 use crate::error::{Error, Step};
 use crate::host;
+use crate::probe;
 use crate::request::{HOST_DIR, HandlerOptions};
 use crate::rule::{Flags, Rule};
 
@@ -36,8 +36,8 @@ pub(in crate::commands) fn file_name(arch: &Arch, options: &HandlerOptions) -> S
 }
 
 /// What is demanded of an emulator that is to run on this host, which runs programs of these machines itself.
-pub(in crate::commands) fn requirements(natives: &[Machine], is_static: bool) -> Requirements<'_> {
-    Requirements { natives, host: host::arch(), is_static }
+pub(in crate::commands) fn requirements(is_static: bool) -> Requirements<'static> {
+    Requirements { runs: probe::is_runnable, host: host::arch(), is_static }
 }
 
 /// The error where there is no emulator at all.

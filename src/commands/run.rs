@@ -1,7 +1,6 @@
 //! Running a program in a user namespace of its own, with handlers that nobody else sees: no privileges, no traces.
 
 use std::ffi::OsString;
-use std::os::unix::process::CommandExt;
 
 use nix::errno::Errno;
 
@@ -23,14 +22,13 @@ pub(super) fn run(targets: &Targets, options: &HandlerOptions, words: &[OsString
     let Some((program, arguments)) = words.split_first() else {
         return Error::usage("which program?").hint("qus run -- PROGRAM [ARGUMENTS]");
     };
-    let error = std::process::Command::new(program).args(arguments).exec();
-    Error::new(Step::Exec, program.to_string_lossy(), error)
+    Error::new(Step::Exec, program.to_string_lossy(), sys::exec(program, arguments))
 }
 
 fn prepare(targets: &Targets, options: &HandlerOptions) -> Result<()> {
-    let store = EmulatorDir::open(options.dir(), options.dir())?;
+    let store = EmulatorDir::open(options.dir())?;
     let rows = targets.rows().collect::<Vec<_>>();
-    let natives = probe::natives(rows.iter().copied());
+    let natives = probe::natives(&rows);
     let find = |arch: &Arch| store.find(arch.emulator, &options.prefix, &options.suffix);
     for (arch, native) in rows.iter().zip(&natives) {
         if let Native::Unclear(verdict) = native
@@ -42,7 +40,6 @@ fn prepare(targets: &Targets, options: &HandlerOptions) -> Result<()> {
     if !targets.are_named() && !rows.iter().any(|arch| find(arch).is_some()) {
         return Err(has_none(options));
     }
-    let machines = probe::runnable();
     let hinted = |error: Error| {
         error.hint(
             "the kernel must allow unprivileged user namespaces (user.max_user_namespaces, \
@@ -63,7 +60,7 @@ fn prepare(targets: &Targets, options: &HandlerOptions) -> Result<()> {
             _ => continue,
         };
         let rule = rule(arch, options, Some(&file));
-        store.check(&file, None, requirements(&machines, false))?;
+        store.check(&file, None, requirements(false))?;
         registrar.register(&rule)?;
     }
     sys::return_to_user(uid, gid).map_err(refused)

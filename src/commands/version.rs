@@ -9,7 +9,7 @@ use super::rules::requirements;
 use crate::emulators::EmulatorDir;
 use crate::outcome::{Outcome, Report};
 use crate::request::HandlerOptions;
-use crate::{probe, sys};
+use crate::sys;
 
 /// Where no emulators are, there is nothing to say of them; but one that is not what it should be is an error.
 pub(super) fn version(options: &HandlerOptions, report: &mut Report) -> Done {
@@ -18,9 +18,9 @@ pub(super) fn version(options: &HandlerOptions, report: &mut Report) -> Done {
     if !dir.is_dir() {
         return version(None);
     }
-    let checked = EmulatorDir::open(dir, dir).and_then(|store| {
+    let checked = EmulatorDir::open(dir).and_then(|store| {
         let Some(name) = store.emulators(&options.prefix, &options.suffix).next() else { return Ok(None) };
-        store.check(&name, None, requirements(&probe::runnable(), false))?;
+        store.check(&name, None, requirements(false))?;
         Ok(Some(store.path_of(&name)))
     });
     match checked {

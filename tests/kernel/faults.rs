@@ -2,7 +2,7 @@
 //! and files are untouched, exit code 0 is said only where everything works, each line of the report is true, and a failure
 //! says what failed, on what and why.
 //!
-//! strace gives the answers. RanBy default, of calls that look alike the first and the last are tried with one or two errors each;
+//! strace gives the answers. By default, of calls that look alike the first and the last are tried with one or two errors each;
 //! with `QUS_TEST_FAULTS=all`, every call with every error (some minutes). `QUS_TEST_FAULTS=call:ERROR:nth` tries one.
 
 mod errors;

@@ -99,7 +99,7 @@ fn many_runs_at_the_same_time_all_end_well() {
 fn a_long_hold_needs_no_more_than_a_short_one() {
     let Some(s) = Sandbox::with_static_entrypoint() else { return };
     s.quietly("qus hold aarch64 arm >/tmp/out 2>/tmp/err & until grep -q '^they stay' /tmp/out; do sleep 0.02; done; echo $! >/tmp/pid");
-    // Invocation by SIGHUP, it looks at the handlers and runs a program of each; otherwise it looks every ten seconds.
+    // Asked by SIGHUP, it looks at the handlers and runs a program of each; otherwise it looks every ten seconds.
     let usage = || {
         s.quietly("kill -HUP $(cat /tmp/pid); sleep 0.3; cd /proc/$(cat /tmp/pid); ls fd | wc -l; sed -n 's/^VmRSS:\t *//p' status; wc -l <mountinfo")
     };

@@ -13,7 +13,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use qus::arch::named;
-use qus::host::build_arch;
 
 use crate::transcript::Transcript;
 
@@ -180,7 +179,7 @@ impl Entrypoint {
             return Err(format!("{} is older than the source: {made_by}", file.display()));
         }
         let mut by = String::new();
-        if arch.family != build_arch().family {
+        if Some(arch.family) != named(std::env::consts::ARCH).next().map(|a| a.family) {
             by = format!("qemu-{}-static", arch.emulator);
         }
         if host == "arm32v6" {

@@ -85,6 +85,18 @@ fn without_revision(text: &str) -> String {
     cut(&text, "\"revision\": \"", '"', "\"revision\": null")
 }
 
+/// The text without what each run signs its handlers with: `qus` in hexadecimal, a byte of flags, and a nonce of four bytes.
+fn without_nonces(text: &str) -> String {
+    let mut pieces = text.split("717573");
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let is_signed = piece.len() > 10 && piece.as_bytes()[..10].iter().all(u8::is_ascii_hexdigit);
+        let (flags, rest) = if is_signed { (&piece[..2], &piece[10..]) } else { ("", piece) };
+        write!(out, "717573{flags}{}{rest}", if is_signed { "NNNNNNNN" } else { "" }).unwrap();
+    }
+    out
+}
+
 /// The text without what differs from run to run: the numbers, decimal or hexadecimal, behind certain words.
 pub(crate) fn steady(text: &str) -> String {
     let text = text.replace(concat!("qus ", env!("CARGO_PKG_VERSION")), "qus VERSION");
@@ -93,6 +105,7 @@ pub(crate) fn steady(text: &str) -> String {
     // Which of its variants a processor has.
     let variants = ["v2", "v3"].map(|v| [format!(" linux/amd64/{v}"), format!("    \"linux/amd64/{v}\",\n")]);
     let text = variants.iter().flatten().fold(text, |text, variant| text.replace(variant, ""));
+    let text = without_nonces(&text);
     let behind = ["runs (", "\"proof_us\": ", "bytes of at least ", "its sha256 is ", "SHA256SUMS says "];
     behind.iter().fold(text, |text, words| {
         let mut pieces = text.split(words);

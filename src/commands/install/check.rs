@@ -1,7 +1,5 @@
 //! Checking the emulators that are going to be registered, several at a time: hashing is what a first run takes longest for.
 
-use std::collections::BTreeMap;
-use std::num::NonZero;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,16 +7,112 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::Builder;
 
 use super::job::Job;
+use super::select::not_carried;
+use super::site::Site;
 use crate::commands::rules::requirements;
 use crate::emulators::{Emulator, EmulatorDir};
-use crate::error::Result;
+use crate::error::{Error, Result, Step};
 use crate::host;
-use crate::outcome::Report;
-use crate::probe;
+use crate::outcome::{Report, State};
+use crate::plan::{Action, depends_on};
+use crate::probe::{self, RanBy, Verdict};
 use crate::request::Install;
+use crate::sys;
 
-/// By which path each emulator is opened, if not by its own.
-pub(super) type Paths = BTreeMap<String, PathBuf>;
+impl Site<'_> {
+    /// Opens and checks the emulators of all that is to be registered, through detached trees where those are needed.
+    pub(super) fn check(&mut self, jobs: &mut [Job], report: &mut Report) {
+        let mut due: Vec<_> = jobs.iter_mut().filter(|job| job.is_due()).collect();
+        if due.is_empty() {
+            return;
+        }
+        let options = &self.request.options;
+        if options.persistent && !self.mount.is_on_host() {
+            for job in &mut due {
+                // Where it can't be opened, the check says so.
+                let real = self.dir.and_then(|dir| dir.real_path(&job.file).ok());
+                let Some(real) = real.filter(|path| path.is_file()) else { continue };
+                match self.mount.anchored(&job.file, &real) {
+                    Ok((path, tree)) => {
+                        (job.opened, job.tree) = (Some(path), tree);
+                    }
+                    Err(error) if error.step == Step::Copy => job.fail(error, report),
+                    Err(error) => self.unanchored = Some(error),
+                }
+            }
+        }
+        due.retain(|job| job.is_due());
+        check(&mut due, self.dir, self.request, report);
+        // Under emulation, an emulator for this program's own architecture that is a program of it could only run itself.
+        let runs_us = |job: &Job| {
+            let emulator = job.emulator.as_ref()?;
+            let is_own = job.arch.machine_bytes() == host::build_arch().machine_bytes();
+            let mut takers = self.entries.iter().filter(|e| e.matches(job.arch.pattern.magic()));
+            if is_own && is_as_this_program(emulator) { takers.next().cloned() } else { None }
+        };
+        for job in &mut due {
+            if let Some(entry) = runs_us(job) {
+                let verdict = probe::run_one(job.arch);
+                job.keep(&entry, if let Verdict::Ran { took, .. } = verdict { Some(took) } else { None });
+            } else if self.request.dry_run
+                && job.is_due()
+                && let Err(error) = job.rule.line()
+            {
+                job.fail(Error::new(Step::Register, job.rule.name.as_str(), error.to_string()), report);
+            }
+        }
+        let is_emulated =
+            |job: &&mut Job| job.is_due() && job.emulator.as_deref().is_some_and(is_as_this_program);
+        if due.iter_mut().any(|job| is_emulated(job))
+            && host::arch().name != host::build_arch().name
+            && !matches!(probe::run_one(host::build_arch()), Verdict::Ran { by: RanBy::Kernel, .. })
+        {
+            report.note(format!(
+                "this is qus for {}, running under emulation: so will all that it registers; take qus for this machine's own \
+                 architecture",
+                host::build_arch().name
+            ));
+        }
+        for job in due.iter_mut().filter(|job| job.is_due()) {
+            if let Err(error) = self.see_what_depends(job) {
+                job.fail(error, report);
+            }
+        }
+        if self.request.dry_run {
+            due.iter_mut().filter(|job| job.is_due()).for_each(|job| self.try_without_handler(job, report));
+        }
+    }
+
+    /// Tells what would come of it, as far as that can be known with nothing registered.
+    fn try_without_handler(&self, job: &mut Job, report: &mut Report) {
+        let emulator = job.emulator.as_ref().filter(|_| self.is_tried());
+        match emulator.map(|emulator| probe::run_by(&emulator.file, job.arch)) {
+            Some(Verdict::Refused(errno)) => {
+                let error = Error::new(Step::Exec, job.rule.interpreter.as_str(), errno);
+                job.fail(error.hint("is it executable, and its file system not mounted noexec?"), report);
+            }
+            Some(verdict) if !verdict.ran() => job.fail(probe::failure(job.arch, &verdict), report),
+            _ => {
+                let is_new = job.action.take() == Some(Action::Register);
+                job.state = if is_new { State::Registered } else { State::Replaced };
+            }
+        }
+    }
+
+    /// A handler that may be all that keeps binfmt_misc mounted gives way only to one that keeps it, too.
+    fn see_what_depends(&self, job: &Job) -> Result<()> {
+        let Some(Action::Replace(old)) = &job.action else { return Ok(()) };
+        if job.tree.is_some() || self.mount.is_held_by_host() {
+            return Ok(());
+        }
+        let left: Vec<_> = self.entries.iter().filter(|e| e.name != old.name).collect();
+        if !depends_on(&[old], &left) {
+            return Ok(());
+        }
+        let why = "its detached tree keeps binfmt_misc mounted, and what would replace it has none";
+        Err(Error::new(Step::Keep, old.name.as_str(), why).hint(self.remedy()))
+    }
+}
 
 /// Is it a program of the architecture that this one is of?
 pub(super) fn is_as_this_program(emulator: &Emulator) -> bool {
@@ -26,20 +120,24 @@ pub(super) fn is_as_this_program(emulator: &Emulator) -> bool {
 }
 
 /// Opens and checks the emulators of these jobs. Without flag F, one that isn't here is for others to have.
-pub(super) fn check(jobs: &mut [&mut Job], request: &Install, paths: &Paths, report: &mut Report) {
+pub(super) fn check(
+    jobs: &mut [&mut Job],
+    dir: Option<&EmulatorDir>,
+    request: &Install,
+    report: &mut Report,
+) {
     let options = &request.options;
-    let dir = options.dir();
-    let is_here = |job: &&mut &mut Job| options.persistent || dir.join(&job.file).exists();
+    let is_here = |job: &&mut &mut Job| options.persistent || options.dir().join(&job.file).exists();
     let mut jobs: Vec<_> = jobs.iter_mut().filter(is_here).collect();
-    if jobs.is_empty() {
-        return;
-    }
-    let mut files: Vec<_> = jobs.iter().map(|job| job.file.clone()).collect();
+    let Some(dir) = dir.filter(|_| !jobs.is_empty()) else { return };
+    let mut files: Vec<_> = jobs.iter().map(|job| (job.file.clone(), job.opened.clone())).collect();
     files.sort_unstable();
     files.dedup();
-    let checked = EmulatorDir::open(dir, dir).map(|dir| check_all(&dir, &files, paths, options.persistent));
+    let checked = check_all(dir, &files, options.persistent);
     for job in &mut jobs {
-        match checked.as_ref().map_err(Clone::clone).and_then(|all| all[&job.file].clone()) {
+        let mut found = checked.iter().filter(|(at, _)| files[*at].0 == job.file);
+        // Each file has a result.
+        match found.next().map_or_else(|| Err(not_carried(job.arch, options)), |(_, r)| r.clone()) {
             Ok(emulator) => {
                 if emulator.metadata.mode() & libc::S_IWOTH != 0 {
                     let path = &job.rule.interpreter;
@@ -55,29 +153,23 @@ pub(super) fn check(jobs: &mut [&mut Job], request: &Install, paths: &Paths, rep
     }
 }
 
-/// Checks each of these files.
-fn check_all(
-    dir: &EmulatorDir,
-    files: &[String],
-    paths: &Paths,
-    is_static: bool,
-) -> BTreeMap<String, Result<Arc<Emulator>>> {
-    let machines = probe::runnable();
+/// What came of a file, which is called by its place in the list.
+type Checked = (usize, Result<Arc<Emulator>>);
+
+/// Checks each of these files, and where else to open it.
+fn check_all(dir: &EmulatorDir, files: &[(String, Option<PathBuf>)], is_static: bool) -> Vec<Checked> {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
-        while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let path = paths.get(file).map(PathBuf::as_path);
-            done.push((
-                file.clone(),
-                dir.check(file, path, requirements(&machines, is_static)).map(Arc::new),
-            ));
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some((file, path)) = files.get(at) else { return done };
+            let checked = dir.check(file, path.as_deref(), requirements(is_static));
+            done.push((at, checked.map(Arc::new)));
         }
-        done
     };
-    // How many processors there are is a question of twenty system calls: it is asked only where there is something to hash.
     let is_work = dir.is_verified() && files.len() > 1;
-    let processors = if is_work { std::thread::available_parallelism().map_or(1, NonZero::get) } else { 1 };
+    let processors = if is_work { sys::processors() } else { 1 };
     let helpers = processors.min(files.len()).saturating_sub(1);
     std::thread::scope(|scope| {
         // Where no thread can be had, fewer do the work.
@@ -86,6 +178,6 @@ fn check_all(
         let mut all = work();
         // A thread that panicked aborts the program (panic = "abort"), so each one has a result.
         all.extend(started.into_iter().filter_map(|t| t.join().ok()).flatten());
-        all.into_iter().collect()
+        all
     })
 }

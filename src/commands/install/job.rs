@@ -1,6 +1,7 @@
 //! One handler on its way: what is asked for, what is there, what was decided, what came of it.
 
 use std::fs::File;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ pub(super) struct Job {
     pub(super) emulator: Option<Arc<Emulator>>,
     /// Was its digest compared?
     pub(super) is_verified: bool,
+    /// Where to open it, if not by its own path.
+    pub(super) opened: Option<PathBuf>,
     /// Which detached tree it was opened through.
     pub(super) tree: Option<usize>,
     /// What came of it.
@@ -50,6 +53,7 @@ impl Job {
             action: None,
             emulator: None,
             is_verified: false,
+            opened: None,
             tree: None,
             state: State::Failed,
             proof: None,
@@ -88,10 +92,6 @@ impl Job {
     /// Lets go of the emulator, and of the mount through which it was opened.
     pub(super) fn close(&mut self) {
         self.emulator = None;
-    }
-
-    pub(super) const fn settle(&mut self, state: State) {
-        self.state = state;
     }
 
     pub(super) fn fail(&mut self, error: Error, report: &mut Report) {

@@ -24,15 +24,14 @@ pub(super) struct Selection {
     pub(super) results: Vec<TargetResult>,
     /// The rows that run through outer handlers, which this user namespace will not see any more.
     pub(super) shadowed: Vec<&'static str>,
+    /// The emulators, if they are to be seen from here.
+    pub(super) dir: Option<EmulatorDir>,
 }
 
 /// Is there any emulator to register, where all are asked for?
-///
-/// # Errors
-/// [`Step::Open`], [`Step::Check`].
 fn see_emulators(request: &Install) -> Result<Option<EmulatorDir>> {
     let options = &request.options;
-    let dir = match EmulatorDir::open(options.dir(), options.dir()) {
+    let dir = match EmulatorDir::open(options.dir()) {
         Ok(dir) => dir,
         Err(e) if options.persistent && e.step == Step::Open => {
             return Err(e.hint("QEMU_BIN_DIR or --path names the directory of the emulators"));
@@ -54,7 +53,7 @@ pub(super) fn select(request: &Install, place: Namespaces, report: &mut Report) 
     let options = &request.options;
     let dir = see_emulators(request)?;
     let rows = request.targets.rows().collect::<Vec<_>>();
-    let natives = probe::natives(rows.iter().copied());
+    let natives = probe::natives(&rows);
     let find =
         |arch: &Arch| dir.as_ref().and_then(|d| d.find(arch.emulator, &options.prefix, &options.suffix));
     let is_named = request.targets.are_named();
@@ -85,7 +84,7 @@ pub(super) fn select(request: &Install, place: Namespaces, report: &mut Report) 
     }
     let shadowed = carried_over(&mut jobs, dir.as_ref(), find, request, place)?;
     remarks(&jobs, dir.as_ref(), options, report);
-    Ok(Selection { jobs, results, shadowed })
+    Ok(Selection { jobs, results, shadowed, dir })
 }
 
 pub(in crate::commands) fn not_carried(arch: &Arch, options: &HandlerOptions) -> Error {
@@ -125,14 +124,11 @@ fn carried_over(
         return Ok(Vec::new());
     }
     let options = HandlerOptions { persistent: true, ..request.options.clone() };
-    let machines = probe::runnable();
     let shadowed: Vec<_> = outer.iter().map(|arch| arch.name).collect();
     let mut lost = Vec::new();
     for arch in outer {
         // Checked before anything is mounted: afterwards it is too late.
-        match find(arch)
-            .filter(|file| dir.is_some_and(|d| d.check(file, None, requirements(&machines, true)).is_ok()))
-        {
+        match find(arch).filter(|file| dir.is_some_and(|d| d.check(file, None, requirements(true)).is_ok())) {
             Some(_) if jobs.iter().any(|job| job.arch.name == arch.name) => {}
             Some(file) => jobs.push(Job::new(arch, &options, file, false)),
             None => lost.push(arch.name),

@@ -1,0 +1,91 @@
+//! What is to be done about each handler, given what is there: what is kept, and what it is left to, is seen to work.
+
+use super::check::check;
+use super::job::Job;
+use super::site::Site;
+use crate::error::{Error, Step};
+use crate::outcome::{Report, State};
+use crate::plan::{self, Action, Overwrite, action};
+use crate::probe::{self, Verdict};
+use crate::rule::{Entry, Flags};
+
+impl Site<'_> {
+    /// Decides by what is there.
+    pub(super) fn plan(&self, jobs: &mut [Job], report: &mut Report) {
+        let how = Overwrite { force: self.request.force, replace: self.request.replace };
+        let mut partial: Vec<&str> = Vec::new();
+        for job in &mut *jobs {
+            let mut action = action(&job.rule, &self.entries, job.is_native, how);
+            match action {
+                Action::LeaveToKernel => continue,
+                // What another hold looks after goes with it.
+                Action::Keep(entry) if self.signature.held && entry.signature().is_some_and(|s| s.held) => {
+                    action = Action::Replace(entry);
+                }
+                _ => {}
+            }
+            partial.extend(plan::partial(&job.rule, &self.entries).map(|e| e.name.as_str()));
+            job.action = Some(action);
+        }
+        partial.sort_unstable();
+        partial.dedup();
+        for name in partial {
+            report.note(format!(
+                "{name} takes some of these programs, too: those go to whichever was registered last"
+            ));
+        }
+    }
+
+    /// Runs the programs of what there is a handler for: is it good enough?
+    pub(super) fn judge_what_is_there(&self, jobs: &mut [Job], report: &mut Report) {
+        let is_tried = self.is_tried();
+        let is_judged = |job: &&mut Job| match &job.action {
+            // One that holds its emulator is there for all root directories, whatever was asked for.
+            Some(Action::Keep(e)) => is_tried || self.request.prove && Flags::parse(&e.flags).fix_binary,
+            action => matches!(action, Some(Action::LeaveTo(_))),
+        };
+        let persistent = self.request.options.persistent;
+        // Another build of an emulator is no reason to leave a handler that does more than was asked for.
+        let mut kept: Vec<_> = jobs.iter_mut().filter(|j| j.keeps().is_some_and(|e| e.is(&j.rule))).collect();
+        check(&mut kept, self.dir, self.request, report);
+        let mut judged: Vec<_> = jobs.iter_mut().filter(is_judged).collect();
+        let arches: Vec<_> = judged.iter().map(|job| job.arch).collect();
+        let verdicts = probe::run(&arches);
+        for (job, verdict) in judged.iter_mut().zip(verdicts) {
+            match job.action.take() {
+                Some(Action::LeaveTo(other)) => self.leave_to(job, &other, &verdict, report),
+                Some(Action::Keep(entry)) => {
+                    let judged = job.judge(&verdict, Flags::parse(&entry.flags));
+                    match (judged, plan::third_party(&job.rule, &self.entries)) {
+                        (Ok(took), _) => job.keep(&entry, Some(took)),
+                        (Err(_), Some(other)) if !self.request.force => {
+                            self.leave_to(job, other, &verdict, report)
+                        }
+                        (Err(_), _) if persistent => job.action = Some(Action::Replace(entry)),
+                        (Err(error), _) => job.fail(error, report),
+                    }
+                }
+                _ => {}
+            }
+        }
+        for job in jobs {
+            if let Some(entry) = job.keeps().cloned() {
+                job.keep(&entry, None);
+            }
+            if job.has_handler() && !self.request.dry_run {
+                // What an interrupted run may have left beside it.
+                report.errors.extend(self.clear_trial(job).err());
+            }
+        }
+    }
+
+    fn leave_to(&self, job: &mut Job, other: &Entry, verdict: &Verdict, report: &mut Report) {
+        if verdict.ran() {
+            job.state = State::ThirdParty;
+            return;
+        }
+        let why = format!("{} takes them and fails", other.name);
+        let error = Error::new(Step::Prove, format!("{} programs", job.arch.name), why);
+        job.fail(error.hint("--force registers one that takes precedence over it"), report);
+    }
+}

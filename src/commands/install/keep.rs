@@ -1,0 +1,101 @@
+//! What keeps the handlers when this process has exited.
+
+use super::job::Job;
+use super::site::Site;
+use crate::anchor::Keeper;
+use crate::commands::hold::{Held, Holder};
+use crate::error::{Error, Result, Step};
+use crate::outcome::Report;
+use crate::request::Hold;
+use crate::rule::Entry;
+
+impl Site<'_> {
+    /// Sees what keeps each handler when this process has exited.
+    pub(super) fn keep(&mut self, jobs: &mut [Job], report: &mut Report) -> Result<()> {
+        // What outlives this process must do so without its help.
+        jobs.iter_mut().for_each(Job::close);
+        let trees = self.mount.release_trees();
+        let mut keeps = trees.contains(&true).then_some(true);
+        let is_host = self.mount.is_held_by_host();
+        for job in jobs.iter_mut().filter(|job| job.has_handler()) {
+            let anchored = |e: &Entry| e.name == job.rule.name && e.signature().is_some_and(|s| s.anchored);
+            let is_kept = if is_host || job.is_new() {
+                job.tree.is_some_and(|tree| trees.get(tree) == Some(&true))
+            } else if self.entries.iter().any(anchored) {
+                let seen = keeps.map_or_else(|| self.mount.kernel_keeps_trees(), Ok);
+                *keeps.insert(seen?)
+            } else {
+                false
+            };
+            job.keeper = if is_host { Some(Keeper::Host) } else { is_kept.then_some(Keeper::Anchor) };
+        }
+        self.watch(jobs, report)
+    }
+
+    /// What nothing known keeps must be there without this process.
+    fn watch(&mut self, jobs: &mut [Job], report: &mut Report) -> Result<()> {
+        let is_open = |job: &&mut Job| job.has_handler() && job.keeper.is_none();
+        let mut open: Vec<_> = jobs.iter_mut().filter(is_open).collect();
+        let Some(name) = open.first().map(|job| job.rule.name.clone()) else { return Ok(()) };
+        self.undo.iter_mut().for_each(|undo| undo.replaced = None);
+        self.registrar.close();
+        match self.mount.watch_without_us(Some(&name))? {
+            None => {
+                // With binfmt_misc has gone all that was in it.
+                self.undo.clear();
+                Err(self.cannot_last())
+            }
+            keeper => {
+                open.iter_mut().for_each(|job| job.keeper = keeper);
+                if keeper == Some(Keeper::Unseen) && !self.place.in_user_namespace {
+                    report.note("binfmt_misc is held by a mount that qus can't see from here: with --pid=host it could");
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Tells how it would end: nothing is registered, so what would keep it is tried with what is there.
+    pub(super) fn foresee(&mut self, jobs: &mut [Job], report: &mut Report) -> Result<()> {
+        if self.request.hold.is_some() {
+            return Ok(());
+        }
+        let would_be_anchored = jobs.iter().all(|job| !job.is_new() || job.tree.is_some());
+        jobs.iter_mut().for_each(Job::close);
+        self.mount.release_trees();
+        if self.mount.is_held_by_host() || !jobs.iter().any(Job::has_handler) {
+            return Ok(());
+        }
+        let is_new = jobs.iter().any(Job::is_new);
+        if is_new && would_be_anchored && self.mount.kernel_keeps_trees()? {
+            return Ok(());
+        }
+        if !is_new {
+            return self.keep(jobs, report);
+        }
+        self.registrar.close();
+        if self.mount.watch_without_us(None)?.is_none() { Err(self.cannot_last()) } else { Ok(()) }
+    }
+
+    /// Stays.
+    pub(super) fn hold(self, jobs: &mut [Job], hold: Hold) -> Holder {
+        jobs.iter_mut().filter(|job| job.has_handler()).for_each(|job| job.keeper = Some(Keeper::Process));
+        let held = jobs.iter().filter(|job| job.has_handler()).map(|job| Held {
+            arch: job.arch,
+            rule: self.signed(job),
+            expected: self.mount.binfmt().entry(&job.rule.name).ok().flatten(),
+            is_own: job.is_new(),
+            emulator: job.emulator.clone(),
+        });
+        Holder { held: held.collect(), hold, mount: Some(self.mount) }
+    }
+
+    /// There is no way to keep the handlers; what could help on this host.
+    fn cannot_last(&self) -> Error {
+        let mut why = "they vanish with the last mount of binfmt_misc, which is this process' own".to_owned();
+        if let Some(error) = &self.unanchored {
+            why = format!("{why}; they can't hold one themselves: {}", error);
+        }
+        Error::new(Step::Keep, "the handlers", why).hint(self.remedy())
+    }
+}

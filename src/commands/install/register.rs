@@ -1,0 +1,190 @@
+//! Trying, writing, and looking once more.
+
+use std::fs::File;
+use std::path::Path;
+
+use super::job::Job;
+use super::site::{Site, Undo};
+use crate::arch::ARCHES;
+use crate::error::{Cause, Error, Result, Step};
+use crate::mounts;
+use crate::outcome::{Report, State};
+use crate::plan::{self, Action};
+use crate::probe::{self, RanBy, Verdict};
+use crate::rule::{Entry, Flags, Rule, Signature};
+
+impl Site<'_> {
+    /// Tries each emulator by a handler that takes the probes of this run only.
+    pub(super) fn try_out(&mut self, jobs: &mut [Job], report: &mut Report) {
+        let is_tried = self.is_tried();
+        let mut tried = Vec::new();
+        for job in jobs.iter_mut().filter(|job| job.is_due()) {
+            // What an interrupted run has left.
+            let linked = self.clear_trial(job).and_then(|()| self.link(job));
+            let trial =
+                Rule { name: self.name_beside(&job.rule.name), ..job.rule.for_probes(self.signature) };
+            let ready = linked.and_then(|()| if is_tried { self.registrar.register(&trial) } else { Ok(()) });
+            match ready {
+                Ok(()) if is_tried => tried.push((job, trial)),
+                Ok(()) => {}
+                Err(error) => job.fail(Error { on: job.rule.name.clone(), ..error }, report),
+            }
+        }
+        let arches: Vec<_> = tried.iter().map(|(job, _)| job.arch).collect();
+        let verdicts = probe::run_marked(&arches, self.signature.bytes());
+        for ((job, trial), verdict) in tried.iter_mut().zip(verdicts) {
+            let judged = job.judge(&verdict, trial.flags);
+            let removed = self.mount.binfmt().remove(&trial.name, |e| e.signature() == Some(self.signature));
+            match judged.and_then(|took| removed.map(|_| took)) {
+                Ok(took) => job.proof = Some(took),
+                Err(error) => job.fail(error, report),
+            }
+        }
+    }
+
+    /// Has the handler's path lead to the very file that was checked.
+    fn link(&mut self, job: &Job) -> Result<()> {
+        match &job.emulator {
+            Some(emulator) if self.request.options.persistent => {
+                self.mount.link(Path::new(&job.rule.interpreter), &emulator.file)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Registers what has worked, in the place of another or not.
+    pub(super) fn write(&mut self, jobs: &mut [Job], report: &mut Report) {
+        for job in jobs {
+            let rule = self.signed(job);
+            let (done, state) = match job.action.take() {
+                Some(Action::Register) => (self.registrar.register(&rule).map(|()| None), State::Registered),
+                Some(Action::Replace(old)) => {
+                    self.note_lost_flags(&old, &rule, report);
+                    (self.replace(&rule, old, report).map(Some), State::Replaced)
+                }
+                _ => continue,
+            };
+            match done {
+                Ok(replaced) => {
+                    self.undo.push(Undo { rule, replaced });
+                    job.state = state;
+                }
+                Err(error) => job.fail(error, report),
+            }
+        }
+    }
+
+    pub(super) fn signed(&self, job: &Job) -> Rule {
+        job.rule.signed(Signature { anchored: job.tree.is_some(), ..self.signature })
+    }
+
+    fn note_lost_flags(&self, old: &Entry, new: &Rule, report: &mut Report) {
+        if Flags::parse(&old.flags).credentials && !new.flags.credentials {
+            report.note(format!(
+                "{} had flag C (setuid programs got their rights), and does not now: -c or --credentials yes keeps it",
+                old.name
+            ));
+        }
+    }
+
+    /// Takes the place of another handler of that name, whose programs run all the while: a stand-in takes them between the two.
+    fn replace(&mut self, rule: &Rule, old: Entry, report: &mut Report) -> Result<(Entry, Option<File>)> {
+        // Its file, to bring it back by.
+        let file = old.enabled.then(|| self.runs(&old)).flatten();
+        let stand_in = Rule { name: self.name_beside(&rule.name), ..rule.clone() };
+        self.registrar.register(&stand_in)?;
+        let removed = self.mount.binfmt().remove(&old.name, |e| *e == old);
+        let done = removed.and_then(|_| self.registrar.register(rule));
+        if let Err(error) = done {
+            let is_there = |name: &str| !matches!(self.mount.binfmt().entry(name), Ok(None));
+            if is_there(&old.name) || self.bring_back(&old, file.as_ref()).is_ok() {
+                self.clear_stand_in(&stand_in, report);
+                return Err(error);
+            }
+            return Err(error.hint(format!(
+                "{} could not be brought back; {} runs its programs now",
+                old.name, stand_in.name
+            )));
+        }
+        self.clear_stand_in(&stand_in, report);
+        Ok((old, file))
+    }
+
+    /// The emulator that a handler holds open: that of a program that it runs.
+    fn runs(&self, entry: &Entry) -> Option<File> {
+        let arch = ARCHES.iter().find(|a| entry.matches(a.pattern.magic()))?;
+        match probe::run_one(arch) {
+            Verdict::Ran { by: RanBy::Interpreter(file), .. } if Flags::parse(&entry.flags).fix_binary => {
+                Some(file)
+            }
+            _ => None,
+        }
+    }
+
+    /// Looks at all of it once more: is what was written, and what was kept, there as it was seen to work?
+    pub(super) fn verify(&mut self, jobs: &mut [Job], report: &mut Report) -> Result<()> {
+        let now = self.mount.binfmt().entries()?;
+        for job in jobs.iter_mut().filter(|job| job.has_handler()) {
+            let seen = self.verify_one(job, &now, report);
+            if let Err(error) = seen {
+                let was_new = job.is_new();
+                let name = job.rule.name.clone();
+                job.fail(error, report);
+                if was_new && let Some(at) = self.undo.iter().position(|u| u.rule.name == name) {
+                    let undo = self.undo.remove(at);
+                    report.errors.extend(self.take_back(undo).err());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn verify_one(&self, job: &Job, now: &[Entry], report: &mut Report) -> Result<()> {
+        let name = job.rule.name.as_str();
+        let there = now.iter().find(|e| e.name == name);
+        let is_right = |e: &Entry| match job.is_new() {
+            true => e.is(&job.rule) && e.signature() == self.signed(job).signature(),
+            false => self.entries.contains(e),
+        };
+        if !there.is_some_and(is_right) {
+            return Err(Error::new(Step::Register, name, "another process removed it while qus was running"));
+        }
+        if let Some(emulator) = job.emulator.as_deref().filter(|_| job.is_new())
+            && !emulator.unchanged().map_err(|e| Error::new(Step::Open, job.rule.interpreter.as_str(), e))?
+        {
+            return Err(Error::new(
+                Step::Check,
+                job.rule.interpreter.as_str(),
+                "it changed while it was registered",
+            ));
+        }
+        if !self.is_tried() || !job.is_new() {
+            return Ok(());
+        }
+        if plan::third_party(&job.rule, now).is_some_and(|e| !self.entries.contains(e)) {
+            job.judge(&probe::run_one(job.arch), job.rule.flags)?;
+        }
+        if job.rule.flags.credentials {
+            judge_credentials(job, report)?;
+        }
+        Ok(())
+    }
+}
+
+/// With flag `C`: does a setuid program get its owner's rights?
+fn judge_credentials(job: &Job, report: &mut Report) -> Result<()> {
+    match probe::honours_set_uid(job.arch, mounts::mount_point()?) {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            let what = format!("setuid {} programs", job.arch.name);
+            Err(Error::new(Step::Prove, what, "they don't get their owner's rights, in spite of flag C"))
+        }
+        Err(errno) => {
+            report.note(format!(
+                "that setuid programs work (flag C) can't be seen from here: {}",
+                Cause::Errno(errno)
+            ));
+            Ok(())
+        }
+    }
+}
