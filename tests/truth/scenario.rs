@@ -29,7 +29,7 @@ pub(crate) struct Scenario {
     pub(crate) dry: Option<(String, String)>,
     /// What else must be true afterwards: in words, and as a script.
     pub(crate) then: Vec<(String, String)>,
-    /// Cause the exit code doesn't say whether it works, where that is so.
+    /// Why the exit code doesn't say whether it works, where that is so.
     pub(crate) because: Option<String>,
 }
 
