@@ -336,7 +336,7 @@ impl Entry {
         let enabled = lines().next() == Some("enabled");
         let field = |key: &str| lines().find_map(|l| l.strip_prefix(key)).unwrap_or_default();
         let magic = unhex(field("magic "));
-        let mask = unhex(field("mask "));
+        let mask = unhex(field("mask ")).filter(|m| !m.is_empty());
         let has_mask = mask.is_some();
         let matches = if let Some(dot) = lines().find_map(|l| l.strip_prefix("extension .")) {
             Match::Extension(dot.to_owned())
@@ -518,6 +518,7 @@ mod tests {
         let python =
             Entry::parse("py", b"enabled\ninterpreter /usr/bin/python3\nflags: \noffset 0\nmagic cb0d0d0a\n");
         assert!(python.matches(b"\xcb\r\r\n") && !python.matches(b"\xcb\r\r"));
+        assert_eq!(python.line().unwrap(), ":py:M::\\xcb\\x0d\\x0d\\x0a::/usr/bin/python3:");
         let new = Entry::parse("x", b"enabled\ninterpreter /x\nflags: PTL\nbpf 7\n");
         assert_eq!((new.matches, new.flags.as_str()), (Match::Unknown, "PTL"));
         assert_eq!(Entry::parse("odd", b"enabled\ninterpreter /x\r\n").interpreter, "/x\r");
