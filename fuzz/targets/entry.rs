@@ -13,7 +13,8 @@ fuzz_target!(|data: &[u8]| {
         // The kernel splits it there: at no other place may the delimiter stand.
         assert_eq!(line.matches(delimiter).count(), 7, "{line}");
         let again = Entry::parse(&entry.name, shown(&entry).as_bytes());
-        assert_eq!(again, Entry { enabled: true, ..entry });
+        let has_mask = entry.has_mask && matches!(entry.matches, Match::Magic { .. });
+        assert_eq!(again, Entry { enabled: true, has_mask, ..entry });
     }
 });
 
@@ -22,7 +23,8 @@ fn shown(entry: &Entry) -> String {
     let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
     let files = match &entry.matches {
         Match::Magic { offset, magic, mask } => {
-            format!("offset {offset}\nmagic {}\nmask {}\n", hex(magic), hex(mask))
+            let mask = if entry.has_mask { format!("mask {}\n", hex(mask)) } else { String::new() };
+            format!("offset {offset}\nmagic {}\n{mask}", hex(magic))
         }
         Match::Extension(dot) => format!("extension .{dot}\n"),
         Match::Unknown => String::new(),
