@@ -3,16 +3,18 @@
  * checks, keeps and proves nothing, so nothing that registers these lines can be much cheaper.
  *
  * With the directory of the interpreters as a second argument, it keeps the handlers by an anchor (docs/kernel.md) by the same
- * steps of the kernel as qus, and sees that they are there without a mount of its own: what that must cost.
+ * steps of the kernel as qus, and sees by a sentinel that the anchor holds: what that must cost.
  *
  * Usage: floor FILE [DIR]
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -54,21 +56,24 @@ static void register_lines(char *lines, int clone)
 
 static void keep(char *lines, const char *dir)
 {
-	char layers[4096], root[64];
-	int original, clone;
+	char layers[4096], events[4096];
+	int root, clone, watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 
 	check(!unshare(CLONE_NEWNS) && !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), "cannot make a namespace");
+	mount_binfmt();
 	snprintf(layers, sizeof layers, "lowerdir=%s:" BINFMT, dir);
 	check(!mount("floor", BINFMT, "tmpfs", 0, "size=4k"), "cannot mount a second layer");
 	check(!mount("floor", BINFMT, "overlay", MS_RDONLY, layers), "cannot mount an overlay");
-	original = open(BINFMT, O_PATH | O_CLOEXEC);
+	root = open(BINFMT, O_PATH | O_CLOEXEC);
 	mount_binfmt();
-	clone = syscall(SYS_open_tree, original, "", OPEN_TREE_CLONE_ALL);
-	check(clone >= 0 && !mount("floor", dir, "tmpfs", 0, "size=1m"), "cannot clone");
+	/* Only the clone has the sentinel: it is there for as long as the clone. */
+	check(!mount("floor", BINFMT, "tmpfs", 0, "size=4k"), "cannot mount a sentinel");
+	check(inotify_add_watch(watch, BINFMT, IN_DELETE_SELF) >= 0, "cannot watch a sentinel");
+	clone = syscall(SYS_open_tree, root, "", OPEN_TREE_CLONE_ALL);
+	check(clone >= 0 && !umount2(BINFMT, 0) && !mount("floor", dir, "tmpfs", 0, "size=1m"), "cannot clone");
 	register_lines(lines, clone);
-	snprintf(root, sizeof root, "/proc/self/fd/%d", original);
-	check(!umount2(root, MNT_DETACH) && !close(clone) && !close(original), "cannot let go");
-	mount_binfmt();
+	check(!close(root) && !close(clone), "cannot let go");
+	check(read(watch, events, sizeof events) < 0 && errno == EAGAIN, "the anchor does not hold");
 }
 
 int main(int argc, char **argv)
