@@ -240,6 +240,14 @@ pub(crate) fn run_every() -> Vec<(&'static Arch, Verdict)> {
     every.iter().copied().zip(run(&every)).collect()
 }
 
+/// Is there anything that a handler runs? Where that can't be told, there may be.
+pub(crate) fn may_run_by_handlers() -> bool {
+    let every: Vec<_> = ARCHES.iter().collect();
+    let others = every.iter().zip(natives(&every)).filter(|(_, native)| !native.is_yes());
+    let programs = others.map(|(arch, _)| marked(arch, [0; 8])).collect();
+    sys::executes_any(programs, Instant::now() + CHILD_LIMIT).unwrap_or(true)
+}
+
 /// Runs programs that carry this mark: a handler whose pattern asks for it takes those only.
 pub(crate) fn run_marked(arches: &[&Arch], mark: Mark) -> Vec<Verdict> {
     run_all(arches.iter().map(|arch| marked(arch, mark)).collect(), CHILD_LIMIT)

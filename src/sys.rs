@@ -122,6 +122,24 @@ pub(crate) fn exit_code_of(program: &File, arguments: &[&CStr], until: Instant) 
     refused.map_or(Ok(code), Err)
 }
 
+/// Can any of these programs be executed? One child tries them, which costs a fraction of a child for each.
+///
+/// # Errors
+/// Of starting it; what the kernel answers to one of them, if that isn't ENOEXEC.
+pub(crate) fn executes_any(programs: Vec<Vec<u8>>, until: Instant) -> std::io::Result<bool> {
+    let file = program_in_memory(b"")?;
+    let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+    let contents: Vec<_> = programs.into_iter().map(|bytes| (file.as_raw_fd(), bytes)).collect();
+    let (child, refused) = spawn_any(&path, &[c"qus"], Io::None, &contents)?;
+    // However one ends, it was executed.
+    let _ = wait_for_end(child, until);
+    match refused {
+        Some(Errno::ENOEXEC) => Ok(false),
+        Some(errno) => Err(errno.into()),
+        None => Ok(true),
+    }
+}
+
 /// How many processors this process may use.
 pub(crate) fn processors() -> usize {
     let set = sched_getaffinity(Pid::from_raw(0));
@@ -158,6 +176,16 @@ enum Io {
 /// Starts a program; the child, and why it could not be executed, if so. We stand still until it has done one or the other, as
 /// with vfork(2): a copy of our memory would cost more than all that it does.
 fn spawn(path: &CStr, arguments: &[&CStr], io: Io) -> Result<(Pid, Option<Errno>), Errno> {
+    spawn_any(path, arguments, io, &[])
+}
+
+/// The same; where there are contents, the file is given each of them in turn, until one can be executed.
+fn spawn_any(
+    path: &CStr,
+    arguments: &[&CStr],
+    io: Io,
+    contents: &[(RawFd, Vec<u8>)],
+) -> Result<(Pid, Option<Errno>), Errno> {
     let arguments: Vec<_> =
         arguments.iter().map(|a| a.as_ptr()).chain(std::iter::once(std::ptr::null())).collect();
     // Closed by execve. It is no matter of memory that we share: qemu-user makes a fork of what follows.
@@ -168,7 +196,16 @@ fn spawn(path: &CStr, arguments: &[&CStr], io: Io) -> Result<(Pid, Option<Errno>
         // NULL; all of it was prepared by the parent, which waits.
         let errno = unsafe {
             confine(parent, io);
-            execute(path, &arguments)
+            let mut errno = if contents.is_empty() { execute(path, &arguments) } else { libc::ENOEXEC };
+            for (file, bytes) in contents {
+                if errno != libc::ENOEXEC {
+                    break;
+                }
+                libc::ftruncate(*file, 0);
+                libc::pwrite(*file, bytes.as_ptr().cast(), bytes.len(), 0);
+                errno = execute(path, &arguments);
+            }
+            errno
         };
         let errno = errno.to_ne_bytes();
         // SAFETY: `errno` lives during the calls. The second doesn't return, and neither runs code of ours.

@@ -79,8 +79,11 @@ impl Namespaces {
     /// # Errors
     /// [`Step::Prove`], where nothing can be tried.
     pub(crate) fn run_by_outer_handlers(self, at: Option<&Path>) -> Result<Vec<&'static Arch>> {
-        let seen = mounts::mounted(Some("binfmt_misc")).into_iter().chain(at.map(Path::to_owned));
-        if !self.in_user_namespace || seen.into_iter().any(|dir| self.is_own_mounted(&dir).unwrap_or(false)) {
+        let is_own_seen = || {
+            let mut seen = mounts::mounted(Some("binfmt_misc")).into_iter().chain(at.map(Path::to_owned));
+            seen.any(|dir| self.is_own_mounted(&dir).unwrap_or(false))
+        };
+        if !self.in_user_namespace || is_own_seen() || !probe::may_run_by_handlers() {
             return Ok(Vec::new());
         }
         let verdicts = probe::run_every();
