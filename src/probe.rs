@@ -415,6 +415,8 @@ fn settle(
             Running { stuck: Some(errno), .. } => Verdict::Untried(*errno),
             // The kernel had loaded it, and somebody ended it (out of memory): that says nothing of its architecture.
             Running { by: Some(RanBy::Kernel), .. } => Verdict::Untried(Errno::EINTR),
+            // The kernel took it, and could not load it: pages of 16k, for one, don't hold programs that are laid out for 4k.
+            Running { by: None, .. } if signal == libc::SIGSEGV => Verdict::Refused(Errno::ENOEXEC),
             _ => Verdict::Died(signal),
         },
         Change::Exited(code) => {
