@@ -44,9 +44,7 @@ pub enum Keeper {
     Host,
     /// The detached tree that the handler itself holds.
     Anchor,
-    /// This kernel: it keeps handlers without any mount.
-    Kernel,
-    /// A mount that qus can't see: for [`WATCHED_FOR`], binfmt_misc was there with none of qus' own.
+    /// Something that qus can't see, a mount or the kernel itself: for [`WATCHED_FOR`], binfmt_misc was there with no mount of qus'.
     Unseen,
     /// As long as this process runs, its mount.
     Process,
@@ -190,24 +188,21 @@ impl BinfmtMount {
         Ok(is_kept)
     }
 
-    /// Gives up every mount of this process that holds binfmt_misc, and looks what keeps it, and the handler `name`, now; `None`: nothing.
-    /// No file of it may be open.
-    pub(crate) fn watch_without_us(&self, name: Option<&str>) -> Result<Option<Keeper>> {
+    /// Gives up every mount of this process that holds binfmt_misc; does something else hold it? No file of it may be open.
+    pub(crate) fn is_there_without_us(&self) -> Result<bool> {
         let at = self.binfmt.dir();
         let watch = Watch::on(at, AddWatchFlags::IN_DELETE_SELF)?;
         umount2(at, MntFlags::MNT_DETACH)
             .map_err(|e| Error::new(Step::Unmount, at.display().to_string(), e))?;
         while umount2(at, MntFlags::MNT_DETACH).is_ok() {}
         let start = Instant::now();
-        while !watch.is_told() {
-            if start.elapsed() > WATCHED_FOR {
-                return Ok(Some(Keeper::Unseen));
+        while start.elapsed() < WATCHED_FOR {
+            if watch.is_told() {
+                return Ok(false);
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        let Some(name) = name else { return Ok(None) };
-        mounts::mount_binfmt(at)?;
-        Ok(self.binfmt.entry(name)?.is_some().then_some(Keeper::Kernel))
+        Ok(true)
     }
 
     /// Tells of handlers that are removed from now on.

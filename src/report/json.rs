@@ -115,7 +115,6 @@ const fn keeper_key(keeper: Keeper) -> &'static str {
     match keeper {
         Keeper::Host => "host",
         Keeper::Anchor => "anchor",
-        Keeper::Kernel => "kernel",
         Keeper::Unseen => "unseen",
         Keeper::Process => "process",
     }

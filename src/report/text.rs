@@ -186,8 +186,7 @@ const fn keeper_text(keeper: Keeper) -> &'static str {
         Keeper::Anchor => {
             "they stay until the next boot (anchored: the handlers hold the mount of binfmt_misc)"
         }
-        Keeper::Kernel => "they stay until the next boot (this kernel keeps handlers without a mount)",
-        Keeper::Unseen => "they stay for as long as binfmt_misc is mounted somewhere else",
+        Keeper::Unseen => "they stay for as long as something that qus can't see holds binfmt_misc",
         Keeper::Process => "they stay for as long as this process runs, and register again if removed",
     }
 }

@@ -35,24 +35,22 @@ impl Site<'_> {
     /// What nothing known keeps must be there without this process.
     fn watch(&mut self, jobs: &mut [Job], report: &mut Report) -> Result<()> {
         let is_open = |job: &&mut Job| job.has_handler() && job.keeper.is_none();
-        let mut open: Vec<_> = jobs.iter_mut().filter(is_open).collect();
-        let Some(name) = open.first().map(|job| job.rule.name.clone()) else { return Ok(()) };
+        let open: Vec<_> = jobs.iter_mut().filter(is_open).collect();
+        if open.is_empty() {
+            return Ok(());
+        }
         self.undo.iter_mut().for_each(|undo| undo.replaced = None);
         self.registrar.close();
-        match self.mount.watch_without_us(Some(&name))? {
-            None => {
-                // With binfmt_misc has gone all that was in it.
-                self.undo.clear();
-                Err(self.cannot_last())
-            }
-            keeper => {
-                open.iter_mut().for_each(|job| job.keeper = keeper);
-                if keeper == Some(Keeper::Unseen) && !self.place.in_user_namespace {
-                    report.note("binfmt_misc is held by a mount that qus can't see from here: with --pid=host it could");
-                }
-                Ok(())
-            }
+        if !self.mount.is_there_without_us()? {
+            // With binfmt_misc has gone all that was in it.
+            self.undo.clear();
+            return Err(self.cannot_last());
         }
+        open.into_iter().for_each(|job| job.keeper = Some(Keeper::Unseen));
+        if !self.place.in_user_namespace {
+            report.note("qus can't see from here what holds binfmt_misc: with --pid=host it could");
+        }
+        Ok(())
     }
 
     /// Tells how it would end: nothing is registered, so what would keep it is tried with what is there.
@@ -74,7 +72,7 @@ impl Site<'_> {
             return self.keep(jobs, report);
         }
         self.registrar.close();
-        if self.mount.watch_without_us(None)?.is_none() { Err(self.cannot_last()) } else { Ok(()) }
+        if self.mount.is_there_without_us()? { Ok(()) } else { Err(self.cannot_last()) }
     }
 
     /// Stays.
