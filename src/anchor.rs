@@ -212,12 +212,25 @@ impl BinfmtMount {
 
     /// Unmounts what this run has mounted on the host, if nobody has registered anything in it. Private mounts end with the process.
     pub(crate) fn unmount_if_empty(&self) {
-        if matches!(self.kind, Kind::Host { mounted: true })
-            && self.binfmt.names().is_ok_and(|n| n.is_empty())
-        {
-            // Where that fails, an empty binfmt_misc stays mounted where it belongs.
-            let _ = umount2(self.binfmt.dir(), MntFlags::empty());
+        if matches!(self.kind, Kind::Host { mounted: true }) {
+            // Where that fails, binfmt_misc stays mounted where it belongs.
+            let _ = self.unmount();
         }
+    }
+
+    fn unmount(&self) -> std::result::Result<(), Errno> {
+        let dir = self.binfmt.dir();
+        // What is registered up to the umount is seen through the clone, which keeps it.
+        let clone = sys::clone_tree(open(dir, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?)?;
+        let inside = Binfmt::at(own_path(&clone));
+        let is_empty = || inside.names().is_ok_and(|names| names.is_empty());
+        if is_empty() {
+            umount2(dir, MntFlags::empty())?;
+            if !is_empty() {
+                mounts::mount_binfmt(dir).map_err(|_| Errno::EBUSY)?;
+            }
+        }
+        Ok(())
     }
 }
 

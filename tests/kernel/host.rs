@@ -4,13 +4,16 @@
 use crate::sandbox::Sandbox;
 
 /// `on-host COMMAND…`: the inode of the PID namespace is that of the initial one (`stx_ino` is the 32nd to 39th byte of
-/// statx(2)'s answer).
+/// statx(2)'s answer). More of strace's options are in `$strace`.
 const ON_HOST: &str = "cat >/path/on-host <<'SH'
 #!/bin/sh
 answer=ff0f000000100000000000000000000001000000000000000000000024810000fcffffef00000000
-exec strace -qq -o /dev/null -e trace=statx -P /proc/self/ns/pid -e inject=statx:poke_exit=@arg5=$answer \"$@\"
+exec strace -qq -o /dev/null -e trace=statx,umount2 -P /proc/self/ns/pid -e inject=statx:poke_exit=@arg5=$answer $strace \"$@\"
 SH
 chmod +x /path/on-host; rmdir /qus/anchor";
+
+/// The host's binfmt_misc is unmounted two seconds after qus has decided to.
+const SLOW_UMOUNT: &str = "strace='-P /proc/sys/fs/binfmt_misc -e inject=umount2:delay_enter=2s'";
 
 const MOUNTS: &str = "grep -c ' /proc/sys/fs/binfmt_misc ' /proc/self/mountinfo";
 
@@ -55,4 +58,23 @@ fn a_handler_that_names_a_path_stays_where_its_successor_does_not_work() {
     s.step("cp /qus/bin/qemu-arm-static /bad/qemu-arm; on-host qus -- -Q /bad arm");
     s.step("/foreign/busybox-arm uname -m; ls /proc/sys/fs/binfmt_misc");
     s.compare("host-path");
+}
+
+#[test]
+fn what_another_tool_registers_meanwhile_stays_with_the_mount_that_a_failed_run_has_made() {
+    let Some(mut s) = host() else { return };
+    s.quietly(
+        "cp -r /qus/bin /bad; echo >/bad/SHA256SUMS
+        cat >/path/meanwhile <<'SH'
+#!/bin/sh
+until test -e /proc/sys/fs/binfmt_misc/register; do sleep 0.1; done
+sleep 1
+echo ':jar:M::PK::/bin/true:' >/proc/sys/fs/binfmt_misc/register
+SH
+        chmod +x /path/meanwhile",
+    );
+    s.step(&format!(
+        "meanwhile & {SLOW_UMOUNT} on-host qus -s -- -p -Q /bad arm; wait; {MOUNTS}; ls /proc/sys/fs/binfmt_misc"
+    ));
+    s.compare("host-meanwhile");
 }
