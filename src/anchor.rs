@@ -194,7 +194,14 @@ impl BinfmtMount {
         let watch = Watch::on(at, AddWatchFlags::IN_DELETE_SELF)?;
         umount2(at, MntFlags::MNT_DETACH)
             .map_err(|e| Error::new(Step::Unmount, at.display().to_string(), e))?;
-        while umount2(at, MntFlags::MNT_DETACH).is_ok() {}
+        // Our namespace has copies of what was mounted where this process was started, which may have been its last.
+        let kind = Some("binfmt_misc");
+        while mounts::mounted(kind).iter().filter(|copy| umount2(*copy, MntFlags::MNT_DETACH).is_ok()).count()
+            > 0
+        {}
+        if !mounts::mounted(kind).is_empty() {
+            return Ok(false);
+        }
         let start = Instant::now();
         while start.elapsed() < WATCHED_FOR {
             if watch.is_told() {
