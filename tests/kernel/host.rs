@@ -67,7 +67,7 @@ fn what_another_tool_registers_meanwhile_stays_with_the_mount_that_a_failed_run_
         "cp -r /qus/bin /bad; echo >/bad/SHA256SUMS
         cat >/path/meanwhile <<'SH'
 #!/bin/sh
-until test -e /proc/sys/fs/binfmt_misc/register; do sleep 0.1; done
+timeout 10 sh -c 'until test -e /proc/sys/fs/binfmt_misc/register; do sleep 0.1; done'
 sleep 1
 echo ':jar:M::PK::/bin/true:' >/proc/sys/fs/binfmt_misc/register
 SH
