@@ -13,6 +13,8 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::OnceLock;
 
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
 use sha2::{Digest, Sha256};
 
 use crate::arch::{ARCHES, Arch, PREFIX};
@@ -210,9 +212,10 @@ impl EmulatorDir {
     /// # Errors
     /// Where there is none, or it is outside of a directory that speaks of its own files only.
     pub fn real_path(&self, name: &str) -> std::io::Result<PathBuf> {
-        // What the kernel calls it: canonicalize would bring musl's realpath along.
-        let real = |path: &Path| {
-            let file = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path)?;
+        // What the kernel calls it: canonicalize would bring musl's realpath along. The standard library takes O_PATH for a part of
+        // musl's O_ACCMODE, and drops it; without it, a FIFO would hold us up for ever.
+        let real = |path: &Path| -> std::io::Result<PathBuf> {
+            let file = open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
             std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))
         };
         if self.links.iter().any(|link| link == name) {

@@ -6,7 +6,7 @@ use crate::sandbox::Sandbox;
 
 /// Commands in a sandbox with a binfmt_misc on /mnt; `own TARGET…` registers from /own.
 fn watched() -> Option<Sandbox> {
-    let s = Sandbox::new()?;
+    let s = Sandbox::with_static_entrypoint()?;
     s.quietly("mount -t binfmt_misc b /mnt; mkdir /own; echo 'timeout 10 qus -s -- -p -Q /own \"$@\"' >/path/own; chmod +x /path/own");
     Some(s)
 }
