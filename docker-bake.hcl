@@ -1,5 +1,5 @@
 # What is built from the Containerfile: `docker buildx bake` makes the images of this machine's platform, `docker buildx bake
-# all` those of every host; `docker buildx bake qus-s390x` makes one. Variables are set by the environment of the same name; scripts/image sets them all.
+# all` those of every host; `docker buildx bake qus-s390x` makes one. Variables are set by the environment of the same name; scripts/build-image sets them all.
 
 variable "IMAGE" {
     description = "The name of the image, without a tag."
@@ -55,7 +55,7 @@ variable "CA" {
     default     = ""
 }
 
-# One row for each kind of image: a stage of the Containerfile, and which emulators are in it (scripts/contexts).
+# One row for each kind of image: a stage of the Containerfile, and which emulators are in it (scripts/internal/write-contexts).
 variable "FAMILIES" {
     default = {
         qus = {
@@ -164,7 +164,7 @@ function "annotations" {
     ]
 }
 
-# All times are the commit's, and layers are compressed later (scripts/layers).
+# All times are the commit's, and layers are compressed later (scripts/release/compress-layers).
 function "output" {
     params = [name]
     result = EXPORT == "" ? [] : [

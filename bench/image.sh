@@ -14,7 +14,7 @@ handlers() {
 
 # engine_down – at the end, whatever happens.
 engine_down() {
-	scripts/engine down docker
+	scripts/internal/manage-engine down docker
 	left=$(handlers)
 	[ -z "$left" ] || fail "handlers were left on this machine: $(echo "$left" | tr '\n' ' ')" "$image -- -r removes them"
 }
@@ -46,9 +46,9 @@ unset DOCKER_HOST DOCKER_CONTEXT
 export QUS_ENGINE_DIR="$QUS_CACHE/bench-engine"
 trap engine_down EXIT
 trap 'exit 130' INT TERM
-engine=$(scripts/engine up docker)
+engine=$(scripts/internal/manage-engine up docker)
 eval "$engine"
-image=$(scripts/image | head -n 1)
+image=$(scripts/build-image | head -n 1)
 (cd "$work" && tar -c noop | docker import --change 'ENTRYPOINT ["/noop"]' - qus-bench-noop >&2)
 plan >"$work/plan"
 (cd "$work" && ./measure "$(rounds 20)" \

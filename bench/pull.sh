@@ -12,7 +12,7 @@ ten="aarch64 x86_64 riscv64 arm s390x ppc64le i386 mips64el mips64 loongarch64"
 # pull_down – at the end, whatever happens.
 pull_down() {
 	[ -z "$registry" ] || kill "$registry"
-	scripts/engine down docker
+	scripts/internal/manage-engine down docker
 }
 
 # ten_targets – an image of these ten, gzip -9, as $work/ten.
@@ -24,7 +24,7 @@ ten_targets() {
 	printf 'FROM scratch\nCOPY . /usr/bin/\n' >"$work/ten.Containerfile"
 	docker buildx build --quiet --provenance=false --file "$work/ten.Containerfile" \
 		--output "type=oci,dest=$work/ten,tar=false,compression=uncompressed" "$work/ten.files" >/dev/null
-	scripts/layers --gzip --cache "$QUS_CACHE/layers" "$work/ten"
+	scripts/release/compress-layers --gzip --cache "$QUS_CACHE/layers" "$work/ten"
 	skopeo copy --quiet --dest-tls-verify=false "oci:$work/ten" "docker://$name:ten-gzip"
 }
 
@@ -77,9 +77,9 @@ YAML
 docker-registry serve "$work/registry.yml" >"$work/registry.log" 2>&1 &
 registry=$!
 retry 100 curl --silent --fail "http://127.0.0.1:$port/v2/" >/dev/null || fail "the registry does not answer"
-engine=$(scripts/engine up docker)
+engine=$(scripts/internal/manage-engine up docker)
 eval "$engine"
-scripts/index --host "$host" --family qus --family common --family "$one" "$name" >&2
+scripts/release/build-indexes --host "$host" --family qus --family common --family "$one" "$name" >&2
 ten_targets
 
 tags="latest latest-gzip common common-gzip $one $one-gzip ten-gzip"

@@ -11,7 +11,7 @@ use crate::rule::Entry;
 /// Our own version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The commit that this was built from, if scripts/entrypoint built it in a git checkout; what follows it says that
+/// The commit that this was built from, if scripts/build-entrypoint built it in a git checkout; what follows it says that
 /// there were changes.
 pub const REVISION: Option<&str> = option_env!("QUS_REVISION");
 

@@ -465,7 +465,7 @@ mod tests {
     fn every_row_has_a_program_that_its_own_pattern_takes() {
         for arch in ARCHES {
             let head = program(arch);
-            assert!(head.len() > 64, "{}: no program; scripts/probes makes them", arch.name);
+            assert!(head.len() > 64, "{}: no program; scripts/update/assemble-probes makes them", arch.name);
             let takers: Vec<_> = ARCHES.iter().filter(|a| a.pattern.matches(head)).map(|a| a.name).collect();
             assert_eq!(takers, [arch.name]);
         }

@@ -200,5 +200,5 @@ apt_fetch() (
 		"the cache can be removed at any time; XDG_CACHE_HOME chooses another place"
 	line=$(awk -v sha256="$sha256" 'index($0, sha256) { print $1; exit }' manifests/*.lock)
 	fail "cannot fetch $package:$arch $version from $suite (sha256 $sha256)" \
-		"where Debian has moved on, scripts/relock ${line:-LINE} takes a new pin; QUS_SNAPSHOT_MIRROR may have the old file"
+		"where Debian has moved on, scripts/update-pins ${line:-LINE} takes a new pin; QUS_SNAPSHOT_MIRROR may have the old file"
 )

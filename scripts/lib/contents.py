@@ -1,7 +1,7 @@
 """What is in an image: its files, out of its layers, and its parts, as what made them has noted down.
 
-The parts of the entrypoint are in target/dist/HOST/linked (scripts/entrypoint), those of the emulators in the image itself, in
-the file `package` (scripts/emulators). Both are refused where they are not of the files that the image has.
+The parts of the entrypoint are in target/dist/HOST/linked (scripts/build-entrypoint), those of the emulators in the image itself, in
+the file `package` (scripts/fetch-emulators). Both are refused where they are not of the files that the image has.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
-# A private Docker engine, unpacked from Debian packages; sourced by scripts/engine.
+# A private Docker engine, unpacked from Debian packages; sourced by scripts/internal/manage-engine.
 #
 # Needs lib/say.sh, lib/apt.sh, lib/traces.sh and $state, the engine's folder.
-# shellcheck shell=sh disable=SC2154 # $state is set by scripts/engine
+# shellcheck shell=sh disable=SC2154 # $state is set by scripts/internal/manage-engine
 
 # docker_answers – does the engine of this environment answer, and can its command line build?
 docker_answers() {
@@ -14,7 +14,7 @@ docker_answers() {
 docker_debs() (
 	arch=$(dpkg --print-architecture)
 	rows=$(awk -v arch="$arch" '!/^#/ && $5 == arch' manifests/engine.lock)
-	[ -n "$rows" ] || fail "manifests/engine.lock pins no Docker for $arch" "scripts/relock engine"
+	[ -n "$rows" ] || fail "manifests/engine.lock pins no Docker for $arch" "scripts/update-pins engine"
 	echo "$rows" | while read -r _ _ suite package arch version sha256 pool seen _; do
 		apt_fetch "$suite" "$package" "$arch" "$version" "$sha256" "$pool" "$seen" </dev/null ||
 			docker_deb_of_today "$suite" "$package" "$arch" || exit
@@ -84,7 +84,7 @@ docker_up() {
 	retry 300 docker_settled "$daemon"
 	docker_runs && return
 	tail -n 5 "$state/log" >&2
-	fail "Docker did not come up" "its log: $state/log; scripts/engine down docker cleans up"
+	fail "Docker did not come up" "its log: $state/log; scripts/internal/manage-engine down docker cleans up"
 }
 
 # docker_settled PID – it answers, or it has ended.

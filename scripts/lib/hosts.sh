@@ -44,7 +44,7 @@ pins() {
 # need_pins LINE – end the script where a line is not pinned.
 need_pins() {
 	[ "$1" != fedora ] || [ -e manifests/fedora.lock ] || fail "nobody has pinned Fedora's packages here" \
-		"scripts/relock fedora does, out of Fedora's repositories; it writes manifests/fedora.lock"
+		"scripts/update-pins fedora does, out of Fedora's repositories; it writes manifests/fedora.lock"
 }
 
 # this_host – the host that this machine is.

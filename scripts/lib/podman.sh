@@ -1,8 +1,8 @@
-# A private store for the distribution's Podman (rootful); sourced by scripts/engine.
+# A private store for the distribution's Podman (rootful); sourced by scripts/internal/manage-engine.
 #
 # Podman has no daemon: what is private is its images, containers and configuration, through a wrapper named podman.
 # Needs lib/say.sh, lib/apt.sh, lib/traces.sh and $state, the store's folder.
-# shellcheck shell=sh disable=SC2154 # $state is set by scripts/engine
+# shellcheck shell=sh disable=SC2154 # $state is set by scripts/internal/manage-engine
 
 podman_up() {
 	driver=${1:-overlay}

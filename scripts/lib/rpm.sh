@@ -80,7 +80,7 @@ rpm_signed() (
 	database=$(mktemp -d) || exit
 	trap 'rm -rf "$database"' EXIT
 	for key in $keys; do
-		[ -e "$key" ] || fail "there is no key $key" "scripts/relock keys takes a newer package of keys"
+		[ -e "$key" ] || fail "there is no key $key" "scripts/update-pins keys takes a newer package of keys"
 		rpmkeys --dbpath "$database" --import "$key" || fail "not a key: $key"
 	done
 	rpmkeys --dbpath "$database" --define '_pkgverify_level all' --checksig "$@" >&2
@@ -130,7 +130,7 @@ rpm_fetch() (
 	fi
 	rm -rf "$part"
 	fail "cannot fetch $package-$version.$arch of Fedora $release (sha256 $sha256)" \
-		"where Fedora has moved on, scripts/relock fedora takes new pins"
+		"where Fedora has moved on, scripts/update-pins fedora takes new pins"
 )
 
 rpm_unpack() (

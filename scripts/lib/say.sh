@@ -16,14 +16,19 @@ fail() {
 	exit 1
 }
 
+# self – the path of the script from the root of the tree.
+self() {
+	find scripts -type f -name "${0##*/}"
+}
+
 # usage – the head comment of the script, which is its manual.
 usage() {
-	sed -n '2,/^[^#]/s/^#\( \|$\)//p' "scripts/${0##*/}"
+	sed -n '2,/^[^#]/s/^#\( \|$\)//p' "$(self)"
 }
 
 # misuse TEXT – end with 2.
 misuse() {
 	say "$1"
-	printf '  hint: scripts/%s -h shows how it is used\n' "${0##*/}" >&2
+	printf '  hint: %s -h shows how it is used\n' "$(self)" >&2
 	exit 2
 }

@@ -1,4 +1,4 @@
-"""scripts/attest, and what scripts/sbom reads out of an image, on layouts made here. Run: python3 tests/index/test_attest.py"""
+"""scripts/release/attest, and what scripts/release/write-sbom reads out of an image, on layouts made here. Run: python3 tests/index/test_attest.py"""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ S390X, ARM = {"os": "linux", "architecture": "s390x"}, {"os": "linux", "architec
 
 class AttestTest(LayoutTest):
     def facts(self, *images):
-        """A folder of predicates, as scripts/sbom leaves it."""
+        """A folder of predicates, as scripts/release/write-sbom leaves it."""
         for image in images:
             config = json.loads(self.get(image))["config"]["digest"]
             folder = self.root / "facts" / config.replace(":", "-")
@@ -39,7 +39,7 @@ class AttestTest(LayoutTest):
                 (folder / name).write_text(json.dumps({"about": config, "in": name}))
 
     def attest(self, code=0):
-        return self.script("attest", self.layout, self.root / "facts", code=code)
+        return self.script("release/attest", self.layout, self.root / "facts", code=code)
 
     def statements(self, image, index):
         """The statements on an image, by the type of what they say."""
@@ -79,7 +79,7 @@ class AttestTest(LayoutTest):
 
     def test_what_is_known_of_an_image_holds_however_its_layers_are_compressed(self):
         self.two_images()
-        self.script("layers", self.layout)
+        self.script("release/compress-layers", self.layout)
         self.attest()
         index = json.loads(self.get(self.top()[0]))
         self.assertEqual([len(self.statements(image, index)) for image in index["manifests"][:2]], [2, 2])
@@ -123,7 +123,7 @@ class ContentsTest(LayoutTest):
         self.note(b"program")
 
     def note(self, program):
-        """What scripts/entrypoint says of that program."""
+        """What scripts/build-entrypoint says of that program."""
         digest = hashlib.sha256(program).hexdigest()
         rows = [f"qus qus 0.1.0 {digest} {'c' * 40} Apache-2.0", f"crate nix 0.31.3 {'a' * 64} - MIT", "tool rustc 1.96 - rustc=1.96 -"]
         self.linked.write_text("\n".join(rows) + "\n")

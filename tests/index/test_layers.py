@@ -1,4 +1,4 @@
-"""scripts/layers, on layouts made here. Run: python3 tests/index/test_layers.py"""
+"""scripts/release/compress-layers, on layouts made here. Run: python3 tests/index/test_layers.py"""
 
 import gzip
 import json
@@ -21,7 +21,7 @@ def frame_window(data):
 
 class LayersTest(LayoutTest):
     def layers(self, *options, code=0):
-        return self.script("layers", *options, self.layout, code=code)
+        return self.script("release/compress-layers", *options, self.layout, code=code)
 
     def test_every_way_to_compress_becomes_zstd_with_the_same_contents(self):
         tars = [tar_of({"a": b"1" * 9999}), tar_of({"b": b"2" * 9999}), tar_of({"c": b"3" * 9999})]

@@ -1,4 +1,4 @@
-"""scripts/merge, on layouts made here. Run: python3 tests/index/test_merge.py"""
+"""scripts/release/merge, on layouts made here. Run: python3 tests/index/test_merge.py"""
 
 import json
 import shutil
@@ -44,7 +44,7 @@ class MergeTest(LayoutTest):
     def merge(self, *parts, code=0):
         """Merge them; the merged layout is then the one that is looked at."""
         shutil.rmtree(self.root / "merged", ignore_errors=True)
-        said = self.script("merge", self.root / "merged", *parts, code=code)
+        said = self.script("release/merge", self.root / "merged", *parts, code=code)
         self.layout = self.root / "merged"
         self.blobs = self.layout / "blobs" / "sha256"
         return said
@@ -106,8 +106,8 @@ class MergeTest(LayoutTest):
     def test_what_is_there_already_is_not_touched(self):
         part = self.part("first", "arm")
         (self.root / "merged/blobs").mkdir(parents=True)
-        self.script("merge", self.root / "merged", part)  # an empty folder is fine
-        self.assertIn("FileExistsError", self.script("merge", self.root / "merged", part, code=1))
+        self.script("release/merge", self.root / "merged", part)  # an empty folder is fine
+        self.assertIn("FileExistsError", self.script("release/merge", self.root / "merged", part, code=1))
 
 
 if __name__ == "__main__":

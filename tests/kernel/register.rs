@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use crate::sandbox::{Sandbox, skip};
 
-/// The foreign programs that scripts/foreign fetches, and what `uname -m` is in each.
+/// The foreign programs that scripts/internal/fetch-programs fetches, and what `uname -m` is in each.
 const FOREIGN: [(&str, &str); 8] = [
     ("aarch64", "aarch64"),
     ("arm", "armv7l"),

@@ -1,7 +1,7 @@
 //! A private place for each test: own user, mount and PID namespaces, and with the first a binfmt_misc of its own. It needs no
 //! root, changes nothing on the host, and ends with the test.
 //!
-//! `QUS_TEST_HOST=s390x` (any of manifests/hosts) has the entrypoint that scripts/entrypoint has built for that host tested
+//! `QUS_TEST_HOST=s390x` (any of manifests/hosts) has the entrypoint that scripts/build-entrypoint has built for that host tested
 //! instead of cargo's. Where this machine can't run it, its QEMU is called by name, so no handler is needed for it; all else in
 //! the sandbox stays as it is. What can't pass so is in the file `left-out` beside this one.
 //!
@@ -57,7 +57,7 @@ impl Sandbox {
 
     /// The same, with the arm64 entrypoint and its emulators in /arm64v8.
     pub(crate) fn with_arm64_entrypoint() -> Option<Self> {
-        let made_by = "scripts/entrypoint arm64v8; scripts/emulators sid arm64v8";
+        let made_by = "scripts/build-entrypoint arm64v8; scripts/fetch-emulators sid arm64v8";
         let found = directory("QUS_TEST_ARM64", "target/dist/arm64v8", made_by).and_then(|dir| {
             let is_complete = dir.join("qus").is_file() && dir.join("sid/bin").is_dir();
             match is_complete {
@@ -82,9 +82,12 @@ impl Sandbox {
         if std::env::consts::ARCH != "x86_64" {
             return Err("the transcripts are those of an x86_64 host".to_owned());
         }
-        let emulators =
-            directory("QUS_TEST_EMULATORS", "target/dist/amd64/sid/bin", "scripts/emulators sid amd64")?;
-        let foreign = directory("QUS_TEST_FOREIGN", "target/foreign", "scripts/foreign")?;
+        let emulators = directory(
+            "QUS_TEST_EMULATORS",
+            "target/dist/amd64/sid/bin",
+            "scripts/fetch-emulators sid amd64",
+        )?;
+        let foreign = directory("QUS_TEST_FOREIGN", "target/foreign", "scripts/internal/fetch-programs")?;
         // `unshare` ends its child when it is ended, and the PID namespace all that is in it.
         let mut holder = Command::new("unshare")
             .arg("--user")
@@ -170,9 +173,9 @@ struct Entrypoint {
 }
 
 impl Entrypoint {
-    /// The one that scripts/entrypoint has built for a host.
+    /// The one that scripts/build-entrypoint has built for a host.
     fn built_for(host: &str) -> Result<Self, String> {
-        let made_by = format!("scripts/entrypoint {host}");
+        let made_by = format!("scripts/build-entrypoint {host}");
         let file = directory("QUS_TEST_STATIC", &format!("target/dist/{host}"), &made_by)?.join("qus");
         let arch = named(host).next().ok_or_else(|| format!("there is no host {host}"))?;
         if !is_current(&file) {
