@@ -797,7 +797,7 @@ fn every_help_fits_a_screen_and_is_what_the_documents_say() {
         let text = said(&line);
         let (rows, columns) = (text.lines().count(), text.lines().map(|l| l.chars().count()).max());
         assert!(rows <= 24 && columns <= Some(80), "qus {line} has {rows} lines of up to {columns:?}");
-        write!(section, "\n```console\n$ docker run --rm aptman/qus {line}\n{text}```\n").unwrap();
+        write!(section, "\n```console\n$ docker run --rm qus {line}\n{text}```\n").unwrap();
     }
     for verb in VERBS {
         let text = said(&format!("help {verb}"));
@@ -807,7 +807,7 @@ fn every_help_fits_a_screen_and_is_what_the_documents_say() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/usage.md");
     let document = std::fs::read_to_string(&path).unwrap();
     let begin = document
-        .find("\n```console\n$ docker run --rm aptman/qus --help\n")
+        .find("\n```console\n$ docker run --rm qus --help\n")
         .expect("the help texts in docs/usage.md");
     let end = document[begin..].find("\n## ").map_or(document.len(), |at| begin + at);
     let whole = format!("{}{section}{}", &document[..begin], &document[end..]);

@@ -15,7 +15,7 @@ const KUSTOMIZATION: &str = include_str!("../../manifests/kubernetes/kustomizati
 const COMPOSE: &str = include_str!("../../manifests/compose.yaml");
 
 /// What a template has in the places of the image, of qus itself, of the QEMU binaries, and of a platform.
-const IMAGE: &str = "aptman/qus";
+const IMAGE: &str = "docker.io/aptman/qus";
 const PROGRAM: &str = "/usr/local/bin/qus";
 const DIR: &str = "/usr/local/lib/qus";
 const PLATFORM: &str = "linux/arm64";
