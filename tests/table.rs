@@ -1,6 +1,6 @@
 //! The table of architectures against what others say: QEMU's own rows, and the headers of real files.
 //!
-//! `tests/data/` holds both; `scripts/update/freeze-golden` refreshes it. A difference from upstream is listed in [`DEPARTURES`] with its
+//! `tests/data/` holds both; its README says how it is refreshed. A difference from upstream is listed in [`DEPARTURES`] with its
 //! reason, byte by byte; one that is not listed, and one that is listed but gone, fail.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // tests
 

@@ -156,8 +156,8 @@ from_snapshot() {
 # download URL – with apt's own methods: its proxies, retries and certificates. What an interrupted download has left is
 # gone on with, if the file over there is still the same.
 download() {
-	/usr/lib/apt/apt-helper -qq -o APT::Sandbox::User=root download-file "$1" "$deb.unfinished" >&2 &&
-		mv "$deb.unfinished" "$part/fetched.deb"
+	/usr/lib/apt/apt-helper -qq -o APT::Sandbox::User=root download-file "$1" "$file.unfinished" >&2 &&
+		mv "$file.unfinished" "$part/fetched.deb"
 }
 
 # is_full DIRECTORY – has its file system less than a MiB left?
@@ -165,40 +165,47 @@ is_full() {
 	[ "$(df --output=avail -k "$1" | tail -n 1)" -lt 1024 ]
 }
 
-apt_fetch() (
-	suite=$1 package=$2 arch=$3 version=$4 sha256=$5 pool=${6:-} seen=${7:-}
-	deb=$QUS_CACHE/deb/$sha256.deb
-	part=$deb.part
-	mkdir -p "${deb%/*}" || exit 1
-	exec 8>"$deb.lock"
+# cached FILE SHA256 WHAT SOURCE… – print FILE of the cache; what is not there, the first of the sources (from_SOURCE, above) has
+# to have with that hash.
+cached() {
+	file=$1 sha256=$2 what=$3
+	part=$file.part
+	shift 3
+	mkdir -p "${file%/*}" || return
+	exec 8>"$file.lock"
 	flock 8
-	if [ -e "$deb" ]; then
-		if is_sha256 "$deb" "$sha256"; then
-			echo "$deb"
-			exit
+	if [ -e "$file" ]; then
+		if is_sha256 "$file" "$sha256"; then
+			echo "$file"
+			return
 		fi
-		mv "$deb" "$deb.bad"
-		say "the cache held a damaged $package:$arch; kept as $deb.bad"
+		mv "$file" "$file.bad"
+		say "the cache held a damaged $what; kept as $file.bad"
 	fi
-	say "fetching $package:$arch $version"
-	for source in pool apt snapshot; do
+	say "fetching $what"
+	for source in "$@"; do
 		rm -rf "$part"
 		mkdir "$part"
 		"from_$source" || continue
-		mv "$part"/*.deb "$part.deb"
-		if is_sha256 "$part.deb" "$sha256"; then
-			mv "$part.deb" "$deb"
-			rmdir "$part"
-			echo "$deb"
-			exit
+		mv "$part"/*."${file##*.}" "$part.${file##*.}"
+		rmdir "$part"
+		if is_sha256 "$part.${file##*.}" "$sha256"; then
+			mv "$part.${file##*.}" "$file"
+			echo "$file"
+			return
 		fi
-		mv "$part.deb" "$deb.bad"
-		say "from $source came a $package:$arch with the wrong sha256; kept as $deb.bad"
+		mv "$part.${file##*.}" "$file.bad"
+		say "from $source came a $what with the wrong sha256; kept as $file.bad"
 	done
 	rm -rf "$part"
-	! is_full "${deb%/*}" || fail "cannot fetch $package:$arch $version: no space left in ${deb%/*}" \
+	! is_full "${file%/*}" || fail "cannot fetch $what: no space left in ${file%/*}" \
 		"the cache can be removed at any time; XDG_CACHE_HOME chooses another place"
 	line=$(awk -v sha256="$sha256" 'index($0, sha256) { print $1; exit }' manifests/*.lock)
-	fail "cannot fetch $package:$arch $version from $suite (sha256 $sha256)" \
-		"where Debian has moved on, scripts/update-pins ${line:-LINE} takes a new pin; QUS_SNAPSHOT_MIRROR may have the old file"
+	fail "cannot fetch $what (sha256 $sha256)" \
+		"if a newer one has replaced it, scripts/update-pins ${line:-LINE} takes a new pin; QUS_SNAPSHOT_MIRROR may have the old file"
+}
+
+apt_fetch() (
+	suite=$1 package=$2 arch=$3 version=$4 pool=${6:-} seen=${7:-}
+	cached "$QUS_CACHE/deb/$5.deb" "$5" "$package:$arch $version of $suite" pool apt snapshot
 )

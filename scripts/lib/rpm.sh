@@ -4,6 +4,7 @@
 #	rpm_get RELEASE ARCH FOLDER PACKAGE…    download packages into a folder; all must be signed with the release's key
 #	rpm_fetch RELEASE PACKAGE ARCH VERSION SHA256
 #	                                        print the path of that very .rpm in the cache
+#	fetched ROW…                            print the path of the package that a row of a lock pins, of Debian's or of Fedora's
 #	rpm_keep FILE SHA256                    move a file into the cache
 #	rpm_unpack FILE FOLDER PATTERN…         the files of a .rpm whose names match
 #
@@ -99,39 +100,21 @@ rpm_keep() {
 	mkdir -p "$QUS_CACHE/rpm" && mv "$1" "$QUS_CACHE/rpm/$2.rpm"
 }
 
+from_dnf() {
+	rpm_dnf "$release" "$arch" download --destdir="$part" "$package-$version.$arch" >&2
+}
+
 rpm_fetch() (
-	release=$1 package=$2 arch=$3 version=$4 sha256=$5
-	rpm=$QUS_CACHE/rpm/$sha256.rpm
-	part=$rpm.part
-	mkdir -p "${rpm%/*}" || exit
-	exec 8>"$rpm.lock"
-	flock 8
-	if [ -e "$rpm" ]; then
-		if is_sha256 "$rpm" "$sha256"; then
-			echo "$rpm"
-			exit
-		fi
-		mv "$rpm" "$rpm.bad"
-		say "the cache held a damaged $package.$arch; kept as $rpm.bad"
-	fi
-	say "fetching $package-$version.$arch of Fedora $release"
-	rm -rf "$part"
-	mkdir "$part"
-	if rpm_dnf "$release" "$arch" download --destdir="$part" "$package-$version.$arch" >&2; then
-		mv "$part"/*.rpm "$part.rpm"
-		if is_sha256 "$part.rpm" "$sha256"; then
-			mv "$part.rpm" "$rpm"
-			rmdir "$part"
-			echo "$rpm"
-			exit
-		fi
-		mv "$part.rpm" "$rpm.bad"
-		say "a $package.$arch came with the wrong sha256; kept as $rpm.bad"
-	fi
-	rm -rf "$part"
-	fail "cannot fetch $package-$version.$arch of Fedora $release (sha256 $sha256)" \
-		"where Fedora has moved on, scripts/update-pins fedora takes new pins"
+	release=$1 package=$2 arch=$3 version=$4
+	cached "$QUS_CACHE/rpm/$5.rpm" "$5" "$package-$version.$arch of Fedora $release" dnf
 )
+
+fetched() {
+	case $1 in
+	fedora) shift 2 && rpm_fetch "$@" ;;
+	*) shift 2 && apt_fetch "$@" ;;
+	esac
+}
 
 rpm_unpack() (
 	need rpm2cpio:rpm2cpio cpio:cpio || exit
