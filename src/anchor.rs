@@ -163,7 +163,7 @@ impl BinfmtMount {
             }
             linked => linked,
         };
-        linked.map_err(|e| Error::new(Step::Write, interpreter.display().to_string(), e))
+        linked.map_err(|e| Error::new(Step::Link, interpreter.display().to_string(), e))
     }
 
     /// Lets go of the trees; which of them are still there, held by the handlers alone? No file that was opened through one may be
@@ -179,7 +179,7 @@ impl BinfmtMount {
     pub(crate) fn kernel_keeps_trees(&self) -> Result<bool> {
         let Some(tree) = DetachedTree::of(None, self.binfmt.dir(), false, false)? else { return Ok(false) };
         let held = File::create(tree.path().join("held"))
-            .map_err(|e| Error::new(Step::Write, "a file in memory", e))?;
+            .map_err(|e| Error::new(Step::Open, "a new file on tmpfs", e))?;
         let is_kept = tree.outlives_us();
         drop(held);
         let at = self.binfmt.dir();
@@ -269,7 +269,7 @@ impl DetachedTree {
             mounts::mount_tmpfs(at)?;
             let sentinel = Watch::on(at, AddWatchFlags::IN_DELETE_SELF)?;
             let clone = sys::clone_tree(&root)
-                .map_err(|e| Error::new(Step::Keep, format!("a clone of {} (open_tree)", at.display()), e))?;
+                .map_err(|e| Error::new(Step::Clone, format!("the mount on {}", at.display()), e))?;
             // Now only the clone has it.
             umount2(at, MntFlags::empty())
                 .map_err(|e| Error::new(Step::Unmount, at.display().to_string(), e))?;

@@ -193,7 +193,7 @@ impl Registrar {
     /// Brings a handler back that was removed: byte for byte, and disabled if it was so.
     ///
     /// # Errors
-    /// [`Step::Register`], [`Step::Remove`] where it can't be disabled.
+    /// [`Step::Register`], [`Step::Disable`].
     pub(crate) fn restore(&self, entry: &Entry) -> Result<()> {
         let line =
             entry.line().map_err(|u| Error::new(Step::Register, entry.name.as_str(), u.to_string()))?;
@@ -202,7 +202,7 @@ impl Registrar {
             return Ok(());
         }
         let disabled = std::fs::write(self.dir.join(&entry.name), "0");
-        disabled.map_err(|e| Error::new(Step::Remove, entry.name.as_str(), e))
+        disabled.map_err(|e| Error::new(Step::Disable, entry.name.as_str(), e))
     }
 
     /// Lets others go on, and holds the mount no longer: it registers nothing any more.

@@ -1,10 +1,10 @@
-//! The command line → what is asked for. A dialect each in `cli/`; no I/O: arguments and environment come in as values.
+//! Parses the command line into [`Command`]s. One file for each dialect; no I/O: arguments and environment are values.
 
 mod args;
 mod export;
-mod meant;
 mod multiarch;
 mod original;
+mod suggest;
 mod tonistiigi;
 mod verbs;
 
@@ -15,45 +15,44 @@ use crate::arch::{self, PREFIX};
 use crate::error::{Error, Result};
 use crate::request::Command;
 
-/// What the command line and the environment ask for.
+/// A parsed command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Invocation {
-    /// To be done in this order.
+    /// What to do, in this order.
     pub commands: Vec<Command>,
-    /// Answer as JSON.
+    /// Print JSON.
     pub json: bool,
-    /// Answer with the exit code, and with errors.
+    /// Print only errors.
     pub quiet: bool,
 }
 
-/// Looks up a variable of the environment.
+/// Looks up an environment variable.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 const HELP: &str = include_str!("cli/help/qus.txt");
 const HELP_CONF: &str = include_str!("cli/help/original.txt");
 
-/// Understands a command line (without the program's name). Where a line that may have been meant is understood, the error
-/// has it as its hint.
+/// Parses a command line, without the program's name.
 ///
 /// # Errors
-/// [`crate::error::Step::Usage`]; nothing is touched then.
+/// [`crate::error::Step::Usage`], with the line that was probably intended as its hint, if there is one.
 pub fn parse(args: &[OsString], env: Env<'_>) -> Result<Invocation> {
-    understand(args, env).map_err(|error| {
-        let is_understood = |line: &Vec<OsString>| understand(line, env).is_ok();
-        match meant::lines(args).into_iter().find(is_understood).and_then(|line| meant::shown(&line)) {
+    parse_dialect(args, env).map_err(|error| {
+        let is_valid = |line: &Vec<OsString>| parse_dialect(line, env).is_ok();
+        match suggest::lines(args).into_iter().find(is_valid).and_then(|line| suggest::shown(&line)) {
             Some(line) => error.hint(format!("did you mean `qus{line}`?")),
             None => error,
         }
     })
 }
 
-fn understand(args: &[OsString], env: Env<'_>) -> Result<Invocation> {
+fn parse_dialect(args: &[OsString], env: Env<'_>) -> Result<Invocation> {
     let doubled: Vec<_> = args.iter().map(|a| doubled(a)).collect();
     let words: Vec<_> = doubled.iter().map(|a| a.to_str().unwrap_or_default()).collect();
-    // What stands behind `--` belongs to the first dialect, or to a program that is to be run.
+    // What follows `--` belongs to the original dialect, or to the program of `run`.
     let own = words.split(|w| *w == "--").next().unwrap_or_default();
     let next = |at: usize| own.get(at + 1).copied();
-    // The form of the answer may be said before the verb. Alone, it is that of the status.
+    // --json and --quiet may precede the verb; alone, they apply to `status`.
     let at = words.iter().take_while(|w| is_form(w)).count();
     match words.get(at) {
         None if at == 0 => tonistiigi::parse(args, env),
@@ -69,12 +68,12 @@ fn understand(args: &[OsString], env: Env<'_>) -> Result<Invocation> {
     }
 }
 
-/// Does it only say how to answer?
+/// Is this an option for the output only?
 fn is_form(word: &str) -> bool {
     ["--json", "--quiet", "-q"].contains(&word)
 }
 
-/// The original's long options may have a single dash.
+/// Adds the second dash to the original's long options.
 fn doubled(arg: &OsStr) -> OsString {
     match arg.to_str() {
         Some("-help" | "-list" | "-static" | "-version" | "-json" | "-quiet") => {
@@ -84,21 +83,21 @@ fn doubled(arg: &OsStr) -> OsString {
     }
 }
 
-/// Collects the names of targets.
+/// Names of targets on the command line.
 #[derive(Default)]
 struct TargetNames {
     named: Vec<&'static str>,
-    /// Handlers called `qemu-*` that are no target's, which can only be removed.
+    /// Handlers named `qemu-*` that belong to no target, which can only be removed.
     handlers: Vec<String>,
     all: bool,
 }
 
 impl TargetNames {
-    /// Adds one name, or several with commas or spaces between them.
+    /// Adds one name, or several separated by commas or spaces.
     fn add(&mut self, text: &str) -> Result<()> {
         let mut names = text.split([',', ' ', '\t', '\n']).filter(|n| !n.is_empty()).peekable();
         if names.peek().is_none() {
-            return Err(Error::usage("empty target name").hint("is a variable in that command not set?"));
+            return Err(Error::usage("empty target name").hint("is a shell variable unset?"));
         }
         for name in names {
             if name.eq_ignore_ascii_case("all") {
@@ -116,7 +115,7 @@ impl TargetNames {
         Ok(())
     }
 
-    /// Is everything meant, because that was said, or because nothing was?
+    /// `all`, or no name?
     const fn is_everything(&self) -> bool {
         self.all || self.is_empty()
     }
@@ -126,7 +125,6 @@ impl TargetNames {
     }
 }
 
-/// Asks for nothing but this.
 fn one(command: Command) -> Invocation {
     Invocation { commands: vec![command], ..Invocation::default() }
 }
@@ -135,20 +133,17 @@ fn unknown_target(name: &str) -> Error {
     let near = arch::nearest(name);
     let error = Error::usage(format!("unknown target: {name}"));
     match (name, near.as_slice()) {
-        ("yes" | "no" | "true" | "false", _) => {
-            error.hint("-p, -c, -r and -t take no value here; the switches that do take yes or no")
-        }
+        ("yes" | "no" | "true" | "false", _) => error.hint("-p, -c, -r and -t take no value after `--`"),
         (_, []) => error.hint(format!("known targets: {}", arch::targets().collect::<Vec<_>>().join(" "))),
         (_, near) => error.hint(format!("did you mean {}?", near.join(" or "))),
     }
 }
 
-/// A word of the command line that must be text.
 fn text(word: OsString) -> Result<String> {
     word.into_string().map_err(|w| Error::usage(format!("not UTF-8: {}", w.to_string_lossy())))
 }
 
-/// A variable of the environment; one that is empty says nothing.
+/// An environment variable; an empty one counts as unset.
 fn variable(env: Env<'_>, name: &str) -> Result<Option<String>> {
     env(name).filter(|v| !v.is_empty()).map(text).transpose()
 }
@@ -157,7 +152,7 @@ fn path(env: Env<'_>, name: &str) -> Option<PathBuf> {
     env(name).filter(|v| !v.is_empty()).map(PathBuf::from)
 }
 
-/// Where the environment says that the emulators are.
+/// The directory of the emulators in the environment.
 fn directory(env: Env<'_>) -> Option<PathBuf> {
     path(env, "QEMU_PATH").or_else(|| path(env, "QEMU_BIN_DIR"))
 }

@@ -1,96 +1,104 @@
-//! What failed, on what, why, what to do about it, and the exit code that says so.
+//! Errors: the call that failed, on what, why, what to do about it, and the exit code.
 //!
-//! One variant per failing step: the same errno means different things at different steps, so the hint belongs to the pair.
-//! Messages are lower case, without a full stop, the errno's name last.
+//! One [`Step`] for each kind of call: an errno means different things to different calls, so hints belong to the pair.
+//! Messages are lower case, without a full stop, with the errno's name last.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use nix::errno::Errno;
 
-/// How a run ended. The numbers are the contract with scripts.
+/// The exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
-    /// All that was asked for is now true.
+    /// Everything that was requested works.
     Done = 0,
     /// Something failed; the rest was still attempted.
     Failed = 1,
     /// Wrong usage; nothing was touched.
     Usage = 2,
-    /// It works, but would not outlive this process; rolled back.
+    /// The handlers would not outlive this process; they were rolled back.
     WillNotLast = 3,
 }
 
-/// The step that failed: the call, so that the message is the call's.
+/// The call that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Parsing the command line or the environment.
     Usage,
-    /// Reading what the kernel says of this process and its mounts.
-    Inspect,
-    /// Blocking signals, or waiting for them.
-    Signal,
+    /// `sigprocmask`.
+    Block,
+    /// `sigtimedwait`.
+    Wait,
     /// `unshare`: leaving a namespace.
     Unshare,
     /// `mount`.
     Mount,
     /// `umount2`.
     Unmount,
+    /// `open_tree`: cloning a mount.
+    Clone,
     /// `inotify`: watching whether a mount is still there.
     Watch,
-    /// Copying an emulator into memory.
+    /// Copying an emulator to a tmpfs.
     Copy,
-    /// Waiting for another qus to finish.
+    /// `symlink`.
+    Link,
+    /// `flock`: waiting for another qus to finish.
     Lock,
-    /// Reading the handlers that are registered.
+    /// Listing the handlers.
     List,
-    /// Opening or reading an emulator or the directory of them.
+    /// `open`.
     Open,
+    /// `read`, of /proc or of a file.
+    Read,
     /// Checking an emulator: its ELF header, its digest.
     Check,
-    /// Writing a line to `register`.
+    /// Writing a rule to `register`.
     Register,
-    /// Writing `-1` or `0` to a handler.
+    /// Writing `-1` to a handler.
     Remove,
+    /// Writing `0` to a handler.
+    Disable,
     /// Making the handlers outlive this process.
     Keep,
-    /// Executing a program of that architecture.
+    /// Executing a program of the architecture.
     Prove,
-    /// Writing a configuration file, or the output.
+    /// Writing a file, or the output.
     Write,
-    /// Executing another program in our place.
+    /// `execve`.
     Exec,
 }
 
-/// A failed step.
+/// A failed call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
-    /// Which step it was.
+    /// The call.
     pub step: Step,
-    /// The path, handler or target that it was about.
+    /// The path, handler or target.
     pub on: String,
-    /// Why: the kernel's answer, or what we saw.
+    /// The reason.
     pub why: Cause,
-    /// What the user can do about it, where that is known.
+    /// What to do about it, if known.
     pub hint: Option<String>,
 }
 
-/// The reason of a failure.
+/// The reason for a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// The kernel refused.
+    /// The kernel's answer.
     Errno(Errno),
-    /// Something that we found out ourselves.
+    /// What qus found.
     Found(String),
 }
 
 impl Error {
-    /// A failure with the hint that fits it, if there is one.
+    /// A failure, with the usual hint for that call and errno.
     pub fn new(step: Step, on: impl Into<String>, why: impl Into<Cause>) -> Self {
         Self::of(step, on.into(), why.into())
     }
 
-    /// Once, however many types it is made from.
+    /// Not generic, so that it is compiled once.
     #[inline(never)]
     fn of(step: Step, on: String, why: Cause) -> Self {
         let hint =
@@ -98,68 +106,69 @@ impl Error {
         Self { step, on, why, hint }
     }
 
-    /// A wrong command line.
+    /// A usage error.
     pub fn usage(why: impl Into<String>) -> Self {
         Self::new(Step::Usage, "", Cause::Found(why.into()))
     }
 
-    /// The same failure with this hint.
+    /// Replaces the hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// The line for stderr. The hint is on the same line: many tools show only the last one of a command that failed.
+    /// The line for stderr, with the hint on the same line: many tools show only the last line of a failed command.
     #[must_use]
     pub fn line(&self) -> String {
         let hint = self.hint.as_ref().map(|hint| format!("; hint: {}", printable(hint)));
         format!("qus: {self}{}\n", hint.unwrap_or_default())
     }
 
-    /// The exit code that this failure asks for.
+    /// The exit code for this failure.
     #[must_use]
     pub const fn exit(&self) -> Exit {
         match self.step {
             Step::Usage => Exit::Usage,
-            Step::Keep => Exit::WillNotLast,
+            Step::Keep | Step::Clone => Exit::WillNotLast,
             _ => Exit::Failed,
         }
     }
 }
 
-/// What people need to know when the kernel gives this answer at this step (docs/kernel.md has the measurements).
+/// The hint for a call and its errno (docs/kernel.md has the measurements).
 const fn usual_hint(step: Step, errno: Errno) -> Option<&'static str> {
     Some(match (step, errno) {
         (Step::Mount | Step::Unshare | Step::Unmount, Errno::EPERM | Errno::EACCES) => {
-            "run as root, or the container with --privileged or --cap-add SYS_ADMIN \
+            "run as root, or run the container with --privileged or --cap-add SYS_ADMIN \
              (on AppArmor hosts also --security-opt apparmor=unconfined)"
         }
         (Step::Mount | Step::List, Errno::ELOOP) => {
-            "the automount there is dead: on the host, run `systemctl restart proc-sys-fs-binfmt_misc.automount`"
+            "the automount is dead: run `systemctl restart proc-sys-fs-binfmt_misc.automount` on the host"
         }
         (Step::Watch, Errno::EMFILE) => "raise the sysctl fs.inotify.max_user_instances",
-        (Step::Register | Step::Remove | Step::Lock, Errno::EPERM | Errno::EACCES) => {
-            "only the root of the namespace that owns this binfmt_misc may write to it: run as root, or with --privileged"
+        (Step::Register | Step::Remove | Step::Disable | Step::Lock, Errno::EPERM | Errno::EACCES) => {
+            "only the root user of the user namespace that owns this binfmt_misc may write to it: \
+             run as root, or with --privileged"
         }
-        (Step::Register | Step::Remove | Step::Lock, Errno::EROFS) => {
-            "it is mounted read-only: run with --privileged, or mount it read-write"
+        (Step::Register | Step::Remove | Step::Disable | Step::Lock, Errno::EROFS) => {
+            "binfmt_misc is mounted read-only: run with --privileged, or mount it read-write"
         }
-        (Step::Register, Errno::EEXIST) => "another tool registered that name at the same moment; run again",
+        (Step::Register, Errno::EEXIST) => "another tool has just registered that name; run again",
         (Step::Register, Errno::ENOSPC) => {
-            "the kernel's limit on handlers with flag F is reached: remove some, or raise its sysctl under /proc/sys/fs"
+            "the kernel's limit on handlers with flag F is reached: remove some, or raise the sysctl in /proc/sys/fs"
         }
-        (Step::Register, Errno::EINVAL) => "the kernel does not accept this line; --dry-run shows it",
-        (Step::Lock, Errno::EAGAIN) => "another qus is at work on this host; run again when it has finished",
+        (Step::Register, Errno::EINVAL) => "the kernel rejects this rule; --dry-run shows it",
+        (Step::Lock, Errno::EAGAIN) => "another qus is running on this host; run again when it has finished",
         _ => return None,
     })
 }
 
-/// The text as it may be shown: handlers and files may be called anything, and what a terminal takes for a command, or a
-/// reader for another line, is shown as Rust would write it.
+/// Escapes control characters as Rust does. Handlers and files may have any name, which must neither command the terminal nor
+/// pass for another line.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
-    // Besides control characters, those that turn the direction of writing: what is read would not be what stands there.
+    // Also those that change the direction of writing: the text would read as another.
     let is_misleading =
         |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     if !text.contains(is_misleading) {
@@ -208,19 +217,23 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let doing = match self.step {
             Step::Usage => return self.why.fmt(f),
-            Step::Inspect => "read",
-            Step::Signal => "wait for",
+            Step::Block => "block",
+            Step::Wait => "wait for",
             Step::Unshare => "unshare",
             Step::Mount => "mount",
             Step::Unmount => "unmount",
+            Step::Clone => "clone",
             Step::Watch => "watch",
             Step::Copy => "copy",
+            Step::Link => "link",
             Step::Lock => "lock",
             Step::List => "list the handlers in",
             Step::Open => "open",
+            Step::Read => "read",
             Step::Check => "use",
             Step::Register => "register",
             Step::Remove => "remove",
+            Step::Disable => "disable",
             Step::Keep => "keep",
             Step::Prove => "run",
             Step::Write => "write",
@@ -232,7 +245,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// The result of a step.
+/// A result with that error.
 pub type Result<T> = std::result::Result<T, Error>;
 
 #[cfg(test)]

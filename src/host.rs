@@ -65,13 +65,13 @@ fn row_of(name: &str, own: &'static Arch) -> Option<&'static Arch> {
 /// Is /proc that of the PID namespace that this process is in? What leads through `/proc/self` otherwise ends nowhere, or at
 /// another process.
 pub(crate) fn check_proc() -> Result<()> {
-    let failed = |why: String| Err(Error::new(Step::Inspect, "/proc", why));
+    let failed = |why: String| Err(Error::new(Step::Read, "/proc", why));
     match std::fs::read_link("/proc/self") {
         Ok(pid) if pid.as_os_str() == &*getpid().to_string() => Ok(()),
         Err(e) if e.kind() == ErrorKind::NotFound && std::fs::symlink_metadata("/proc/self").is_err() => {
             failed("it is not mounted".to_owned()).map_err(|error| error.hint("mount /proc"))
         }
-        Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::new(Step::Inspect, "/proc/self", e)),
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::new(Step::Read, "/proc/self", e)),
         _ => failed("it belongs to another PID namespace".to_owned()).map_err(|error| {
             error.hint("mount a new one: `unshare --pid --fork --mount-proc …`; or enter its namespace as well: `nsenter --mount --pid …`")
         }),

@@ -44,11 +44,13 @@ pub enum Outcome {
         /// In the order in which they are to be read.
         findings: Vec<Finding>,
     },
-    /// The binaries were checked.
+    /// The emulators were checked.
     Verified {
-        /// How many are good.
+        /// The targets that have a good one.
+        targets: Vec<&'static str>,
+        /// How many files are good.
         files: usize,
-        /// How long these are together.
+        /// Their total size.
         bytes: u64,
         /// Were their digests compared?
         hashed: bool,

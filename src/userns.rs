@@ -38,11 +38,11 @@ impl Namespaces {
     /// Looks at /proc.
     ///
     /// # Errors
-    /// [`Step::Inspect`], where no /proc of this PID namespace is mounted.
+    /// [`Step::Read`], where no /proc of this PID namespace is mounted.
     pub(crate) fn look() -> Result<Self> {
         host::check_proc()?;
         let inode = |path: &str| std::fs::metadata(path).map(|m| m.ino());
-        let failed = |path: &'static str| move |e| Error::new(Step::Inspect, path, e);
+        let failed = |path: &'static str| move |e| Error::new(Step::Read, path, e);
         let pids = inode("/proc/self/ns/pid").map_err(failed("/proc/self/ns/pid"))?;
         let mounts = inode("/proc/self/ns/mnt").map_err(failed("/proc/self/ns/mnt"))?;
         // Without privileges we may not ask about process 1; then nothing is going to be mounted either.
@@ -64,7 +64,7 @@ impl Namespaces {
         if !Binfmt::at(dir).is_mounted()? {
             return Ok(false);
         }
-        let root = File::open(dir).map_err(|e| Error::new(Step::List, dir.display().to_string(), e))?;
+        let root = File::open(dir).map_err(|e| Error::new(Step::Open, dir.display().to_string(), e))?;
         // Its files belong to the root of the namespace that has mounted it; an outer root may be root in here, too.
         let is_roots = root.metadata().is_ok_and(|m| m.uid() == 0);
         Ok(is_roots && (!self.in_user_namespace || !self.is_outer_root || sys::owns_file_system(&root)))

@@ -814,7 +814,7 @@ fn every_help_fits_a_screen_and_is_what_the_documents_say() {
     if std::env::var_os("BLESS").is_some() {
         std::fs::write(&path, whole).unwrap();
     } else {
-        assert!(whole == document, "BLESS=1 cargo test mends it:\n{}", transcript::diff(&path, &whole));
+        assert!(whole == document, "BLESS=1 cargo test rewrites it:\n{}", transcript::diff(&path, &whole));
     }
 }
 

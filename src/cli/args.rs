@@ -1,4 +1,4 @@
-//! The options that several dialects share, and what comes of them.
+//! The options that several dialects share.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -9,14 +9,14 @@ use super::{Env, Invocation, TargetNames, path, text, unknown_target, variable};
 use crate::error::{Error, Result};
 use crate::request::{Command, Export, Format, HandlerOptions, Hold, Install, Remove, Targets};
 
-/// Is the word one of these, which stand with blanks between them?
+/// Is the word in a list separated by spaces?
 pub(super) fn is_in(list: &str, word: &str) -> bool {
     list.split(' ').any(|w| w == word)
 }
 
-/// One thing that was typed.
+/// An option or an argument.
 pub(super) struct Word {
-    /// With its dashes, and without its value; empty: it is no option.
+    /// With its dashes, without its value; empty for an argument.
     pub(super) option: String,
     pub(super) argument: OsString,
 }
@@ -26,7 +26,7 @@ impl Word {
         text(self.argument)
     }
 
-    /// It has no place here.
+    /// The error for an option or argument that isn't accepted here.
     pub(super) fn refused(self) -> Error {
         match self.option.as_str() {
             "" => Error::usage(format!("unexpected argument: {}", self.argument.to_string_lossy())),
@@ -35,7 +35,7 @@ impl Word {
     }
 }
 
-/// What was typed, in order.
+/// The words of the command line, in order.
 pub(super) struct Words(lexopt::Parser);
 
 impl Words {
@@ -53,12 +53,12 @@ impl Words {
         Ok(Some(Word { option, argument }))
     }
 
-    /// The value of the option that was returned last.
+    /// The value of the last option.
     pub(super) fn value(&mut self) -> Result<String> {
         self.0.value().map_err(|e| misuse(&e)).and_then(text)
     }
 
-    /// The same of an option that is `yes` or `no`, and alone means `yes`.
+    /// The value of the last option, `yes` or `no`; without one, `yes`.
     pub(super) fn is_yes(&mut self, option: &str) -> Result<bool> {
         let next = |words: &mut lexopt::Parser| words.raw_args().ok()?.next_if(|w| w == "yes" || w == "no");
         match self.0.optional_value().or_else(|| next(&mut self.0)) {
@@ -67,13 +67,12 @@ impl Words {
         }
     }
 
-    /// All that follows, as it stands there.
+    /// The remaining words, unparsed.
     pub(super) fn rest(&mut self) -> Result<Vec<OsString>> {
         Ok(self.0.raw_args().map_err(|e| misuse(&e))?.collect())
     }
 }
 
-/// `yes` or `no`, as the environment and some options say it.
 pub(super) fn yes_or_no(what: &str, value: &str) -> Result<bool> {
     match value {
         "yes" => Ok(true),
@@ -82,24 +81,23 @@ pub(super) fn yes_or_no(what: &str, value: &str) -> Result<bool> {
     }
 }
 
-/// What lexopt found wrong, in our words.
 fn misuse(error: &lexopt::Error) -> Error {
     match error {
         lexopt::Error::UnexpectedValue { option, value } => {
-            Error::usage(format!("{option} takes no value, and was given {}", value.to_string_lossy()))
+            Error::usage(format!("unexpected value for {option}: {}", value.to_string_lossy()))
         }
         lexopt::Error::MissingValue { option: Some(option) } => {
-            Error::usage(format!("{option} needs a value"))
+            Error::usage(format!("{option} requires a value"))
         }
         other => Error::usage(other.to_string()),
     }
 }
 
-/// What was given in words that several dialects have.
+/// The values of the shared options.
 pub(super) struct Given {
     pub(super) targets: TargetNames,
     pub(super) except: TargetNames,
-    /// Its targets are those above.
+    /// Without its targets, which are above.
     pub(super) install: Install,
     pub(super) hold: Hold,
     pub(super) json: bool,
@@ -113,7 +111,7 @@ impl Given {
         Self { targets, except, install, hold: Hold::default(), json: false, quiet: false }
     }
 
-    /// Takes an option, with its value. `false`: it is none of these. Not every dialect and verb has all of them.
+    /// Takes an option, with its value; `false` if it isn't a shared one. No dialect or verb has all of them.
     pub(super) fn take(&mut self, option: &str, words: &mut Words) -> Result<bool> {
         let options = &mut self.install.options;
         match option {
@@ -138,7 +136,7 @@ impl Given {
         Ok(true)
     }
 
-    /// The targets that are left when those of `--except` are taken out.
+    /// The targets without those of `--except`.
     fn left(&self) -> Result<Targets> {
         let (targets, except) = (&self.targets, &self.except);
         let is_left = |t: &&'static str| !except.named.contains(t);
@@ -150,7 +148,7 @@ impl Given {
         match except.handlers.first() {
             Some(handler) => Err(unknown_target(handler)),
             None if except.all || left.rows().next().is_none() && targets.handlers.is_empty() => {
-                Err(Error::usage("no target is left: --except names all of them"))
+                Err(Error::usage("--except excludes every target"))
             }
             None => Ok(left),
         }
@@ -172,7 +170,7 @@ impl Given {
         Ok(Command::Remove(Remove { handlers, force, dry_run, mount, ..Remove::of(self.left()?) }))
     }
 
-    /// Files for the host's own tools; without a directory, where these look.
+    /// Files for the host's own tools, by default where these look for them.
     pub(super) fn host_files(&self, format: Format, to: Option<PathBuf>, env: Env<'_>) -> Result<Command> {
         let usual = match format {
             Format::BinfmtD => "/etc/binfmt.d",

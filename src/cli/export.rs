@@ -1,6 +1,6 @@
-//! `qus export FORMAT [OPTIONS] [TARGETS]`: files of handlers, or files that have qus run.
+//! `qus export FORMAT [OPTIONS] [TARGETS]`: files with handlers, or files that run qus.
 //!
-//! Names of images and files become part of units and of YAML, so only those are taken that mean nothing else there.
+//! Names of images and files end up in units and YAML, so only those are accepted that need no quoting there.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -11,7 +11,6 @@ use super::{Env, Invocation, directory, one};
 use crate::error::{Error, Result};
 use crate::request::{Command, Deploy, Engine, Export, Format, HOST_DIR, HandlerOptions, Runner};
 
-/// What a format is of.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Handlers(Format),
@@ -28,7 +27,7 @@ const FORMATS: [(&str, Kind); 6] = [
 ];
 
 impl Kind {
-    /// The options that only some formats have.
+    /// The options of this format only.
     const fn options(self) -> &'static str {
         match self {
             Self::Handlers(_) => "--path --suffix --persistent --credentials --preserve-argv0 --host",
@@ -40,7 +39,7 @@ impl Kind {
     }
 }
 
-/// Options of all formats that other verbs have, too.
+/// The shared options of all formats.
 const OF_ALL: &str = "--json -q --quiet --dry-run --except --platform --targets";
 
 pub(super) fn parse(args: &[OsString], env: Env<'_>, help: &'static str) -> Result<Invocation> {
@@ -72,12 +71,13 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>, help: &'static str) -> Resu
         }
     };
     if to.is_none() && (given.quiet || given.install.dry_run) {
-        return Err(Error::usage("without -e DIR, the files are printed, and nothing else is done")
-            .hint("--quiet and --dry-run need -e DIR"));
+        return Err(
+            Error::usage("--quiet and --dry-run require -e DIR").hint("without -e, the files go to stdout")
+        );
     }
     if let Some((other, _)) = of_some.iter().find(|(o, _)| !is_in(kind.options(), o)) {
-        return Err(Error::usage(format!("this format does not take {other}"))
-            .hint(format!("it takes {}", kind.options())));
+        return Err(Error::usage(format!("{other} does not apply to this format"))
+            .hint(format!("its options are {}", kind.options())));
     }
     let command = command(kind, &given, to, &said, env)?;
     Ok(given.asked(vec![command]))
@@ -92,22 +92,22 @@ fn format(word: &str) -> Result<Kind> {
     found.ok_or_else(|| Error::usage(format!("unknown format: {word}")).hint(formats()))
 }
 
-/// A word of letters, digits and what stands in names of images and files.
+/// A word of letters, digits and what is usual in names of images and files.
 fn plain(option: &str, word: String) -> Result<String> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "._/:@+~-".contains(c);
     match word.chars().all(is_plain) {
         true if option == "--suffix" || word.starts_with(|c: char| c == '/' || c.is_ascii_alphanumeric()) => {
             Ok(word)
         }
-        _ => Err(Error::usage(format!("{option} can't be written to such files: '{word}'"))
+        _ => Err(Error::usage(format!("invalid value for {option}: '{word}'"))
             .hint("use letters, digits and . _ / : @ + ~ -, and begin with a letter, a digit or /")),
     }
 }
 
 fn plain_path(option: &str, word: String) -> Result<String> {
     if !word.starts_with('/') {
-        return Err(Error::usage(format!("{option} must be absolute: {word}"))
-            .hint("the files are for a boot, or for another host"));
+        return Err(Error::usage(format!("{option} must be an absolute path: {word}"))
+            .hint("the files are read at boot, or on another host"));
     }
     plain(option, word)
 }
@@ -133,7 +133,7 @@ fn command(
     };
     if by == Runner::Kubernetes && !targets.are_named() {
         return Err(Error::usage("no targets given").hint(
-            "the probes of the DaemonSet execute a program of each one: name those that the image has",
+            "the DaemonSet's probes run a program of each target: name targets that the image has emulators for",
         ));
     }
     let usual = Deploy::new(by);

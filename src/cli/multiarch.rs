@@ -1,6 +1,6 @@
-//! The fourth dialect, that of multiarch/qemu-user-static and of QEMU's current script: `--reset -p yes` and the like.
+//! The dialect of multiarch/qemu-user-static and of QEMU's current script: `--reset -p yes`.
 //!
-//! There is no `--`, and switches take `yes` or `no`. `--reset` removes handlers named `qemu-*`, not those of third parties.
+//! It has no `--`, and switches take `yes` or `no`. `--reset` removes handlers named `qemu-*`, not those of third parties.
 
 use std::ffi::OsString;
 
@@ -9,7 +9,7 @@ use super::{Env, HELP, Invocation, one, path};
 use crate::error::{Error, Result};
 use crate::request::{Command, Format, HandlerOptions, Remove, Targets};
 
-/// Is this a word that only this dialect has? (`value` is what follows.)
+/// Is this a word of this dialect only? `value` is the next word.
 pub(super) fn knows(word: &str, value: Option<&str>) -> bool {
     match word.split('=').next().unwrap_or_default() {
         "--reset" | "--qemu-path" | "--qemu-suffix" | "--systemd" | "--debian" => true,
@@ -20,7 +20,7 @@ pub(super) fn knows(word: &str, value: Option<&str>) -> bool {
     }
 }
 
-/// Of the options that several dialects have.
+/// The shared options of this dialect.
 const TAKES: &str =
     "-p --persistent -c --credential -g --preserve-argv0 -Q --qemu-path -F --qemu-suffix --json -q --quiet";
 
@@ -40,7 +40,7 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Invocation> {
                 format = Some(Format::BinfmtD);
             }
             o if is_in(TAKES, o) && given.take(o, &mut words)? => {}
-            _ => return Err(word.refused().hint("`qus --help` shows the dialects")),
+            _ => return Err(word.refused().hint("`qus --help` lists the commands")),
         }
     }
     let removal = || Command::Remove(Remove::of(Targets::All));
@@ -50,7 +50,7 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Invocation> {
             if reset { vec![removal(), files] } else { vec![files] }
         }
         (None, _) if to.is_some() => {
-            return Err(Error::usage("--exportdir says where files go: it needs --systemd or --debian"));
+            return Err(Error::usage("--exportdir requires --systemd or --debian"));
         }
         (None, Command::Install(install)) if reset => vec![Command::Reset(install)],
         (None, install) => vec![install],

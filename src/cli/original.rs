@@ -1,4 +1,4 @@
-//! The first dialect: `qus [-h] [-l] [-s] [-i] [-- ARGS]`, where ARGS are those of the original's qemu-binfmt-conf.
+//! The original's dialect: `qus [-h] [-l] [-s] [-i] [-- ARGS]`, where ARGS are those of its qemu-binfmt-conf.
 
 use std::ffi::OsString;
 
@@ -18,11 +18,11 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Invocation> {
         return Ok(one(Command::Shell(args[at + 1..].to_vec())));
     }
     let own: Vec<_> = own.iter().map(|a| doubled(a)).collect();
-    // Help and version are said at once, in the form that is asked for after them, too.
+    // --json may also follow -h and -V, which print at once.
     let json = own.iter().any(|a| a == "--json");
-    // What people forget most: the targets and their options need the `--`.
+    // The most frequent mistake: targets and their options go after `--`.
     let misplaced = match rest {
-        Some(_) => "before `--` there are only -h, -l, -s, -i, -V, --json and --quiet; see `qus --help`",
+        Some(_) => "only -h, -l, -s, -i, -V, --json and --quiet go before `--`; see `qus --help`",
         None => "targets go after `--`, or after a command such as install; see `qus --help`",
     };
     let mut words = Words::new(own);
@@ -40,7 +40,7 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Invocation> {
             _ => return Err(word.refused().hint(misplaced)),
         }
     }
-    // Without `--`, `-l` only lists; everything else is the same as with an empty ARGS, as in the original, which lists last.
+    // As in the original: without `--`, -l only lists, and all else is the same as with an empty ARGS; the list comes last.
     let mut commands = Vec::new();
     if !list || rest.is_some() {
         match conf(rest.unwrap_or_default(), suffix, &mut given, env)? {
@@ -54,7 +54,7 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Invocation> {
     Ok(given.asked(commands))
 }
 
-/// ARGS, and the variables that stand for them.
+/// Parses ARGS and their variables.
 fn conf(args: &[OsString], suffix: Option<&str>, given: &mut Given, env: Env<'_>) -> Result<Command> {
     let switch = |name| variable(env, name).and_then(|v| yes_or_no(name, &v.unwrap_or_default()));
     let options = &mut given.install.options;
@@ -88,17 +88,13 @@ fn conf(args: &[OsString], suffix: Option<&str>, given: &mut Given, env: Env<'_>
         given.targets.add(&names)?;
     }
     if !hold && given.hold != Hold::default() {
-        return Err(Error::usage("--clean and --strict say how --hold ends: they need --hold"));
+        return Err(Error::usage("--clean and --strict require --hold"));
     }
     given.install.hold = hold.then_some(given.hold);
     match format {
-        Some(_) if clear => {
-            Err(Error::usage("-r removes handlers, and -s and -d write files: use one of them"))
-        }
+        Some(_) if clear => Err(Error::usage("-r removes handlers, -s and -d write files: use one of them")),
         Some(format) => given.host_files(format, to, env),
-        None if to.is_some() => {
-            Err(Error::usage("-e says where files go: it needs -s (systemd) or -d (Debian)"))
-        }
+        None if to.is_some() => Err(Error::usage("-e requires -s (systemd) or -d (Debian)")),
         None if clear => given.remove(),
         None => given.install(),
     }

@@ -1,7 +1,7 @@
-//! The third dialect, tonistiigi/binfmt's: `--install`, `--uninstall`, `--mount`, `--version`, or nothing at all.
+//! The dialect of tonistiigi/binfmt: `--install`, `--uninstall`, `--mount`, `--version`, or no argument.
 //!
-//! As theirs does, it answers with the status as JSON after each action. On purpose it differs in this: the exit code is
-//! true, flag `C` must be asked for, and flag `P` is set where it works.
+//! As theirs, it prints the status as JSON after each action. Unlike theirs, the exit code is true, flag `C` must be requested,
+//! and flag `P` is set where it works.
 
 use std::ffi::OsString;
 
@@ -11,7 +11,7 @@ use crate::arch;
 use crate::error::{Error, Result};
 use crate::request::{Command, HandlerOptions};
 
-/// Is this a word that only this dialect has?
+/// Is this a word of this dialect only?
 pub(super) fn knows(word: &str) -> bool {
     let option = word.trim_start_matches('-').split('=').next().unwrap_or_default();
     word.starts_with('-') && ["install", "uninstall", "mount"].contains(&option)
@@ -20,7 +20,7 @@ pub(super) fn knows(word: &str) -> bool {
 pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Invocation> {
     let (mut install, mut uninstall) = (None, None);
     let mut given = Given::new(HandlerOptions::default());
-    // Go's flags take a single dash as well.
+    // Go's flags may have a single dash.
     let doubled = args.iter().map(|a| match a.to_str() {
         Some(word) if knows(word) && !word.starts_with("--") => OsString::from(format!("-{word}")),
         _ => a.clone(),
@@ -33,7 +33,7 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Invocation> {
             "--mount" => given.install.mount = Some(words.value()?.into()),
             "--version" => return Ok(given.asked(vec![Command::Version(options(env)?)])),
             o if is_form(o) && given.take(o, &mut words)? => {}
-            _ => return Err(word.refused().hint("`qus --help` shows the dialects")),
+            _ => return Err(word.refused().hint("`qus --help` lists the commands")),
         }
     }
     let mut commands = Vec::new();
@@ -52,21 +52,21 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Invocation> {
     Ok(given.asked(commands))
 }
 
-/// Their variables; without them the options of `install`.
+/// Their variables; the rest as for `install`.
 fn options(env: Env<'_>) -> Result<HandlerOptions> {
     let prefix = variable(env, "QEMU_BINARY_PREFIX")?.unwrap_or_default();
     if prefix.contains('/') {
-        return Err(Error::usage(format!("QEMU_BINARY_PREFIX can't be a path: {prefix}"))
-            .hint("QEMU_BINARY_PATH names the directory"));
+        return Err(Error::usage(format!("QEMU_BINARY_PREFIX must not have a slash: {prefix}"))
+            .hint("QEMU_BINARY_PATH sets the directory"));
     }
     let dir = variable(env, "QEMU_BINARY_PATH")?.or(variable(env, "QEMU_BIN_DIR")?).map(Into::into);
-    // Theirs means: only if it is set. Here `P` is the default, so that only an explicit 0 or no changes anything.
+    // Theirs sets flag P if this is set. Here P is the default, so only 0, no and false change anything.
     let preserve_argv0 =
         variable(env, "QEMU_PRESERVE_ARGV0")?.map(|v| !["0", "no", "false"].contains(&v.as_str()));
     Ok(HandlerOptions { dir, prefix, preserve_argv0, ..HandlerOptions::default() })
 }
 
-/// Names of targets, of handlers, and patterns of these (`qemu-*`).
+/// Names and patterns (`qemu-*`) of targets and handlers.
 fn to_remove(list: &str) -> Result<TargetNames> {
     let mut targets = TargetNames::default();
     for word in list.split(',').map(str::trim) {
@@ -74,23 +74,24 @@ fn to_remove(list: &str) -> Result<TargetNames> {
             targets.all = true;
         } else if word.contains(['*', '?']) {
             let known = targets.named.len();
-            let meant = arch::ARCHES.iter().filter(|a| fits(word, &a.handler_name()) || fits(word, a.name));
-            targets.named.extend(meant.map(|a| a.target));
+            let matching =
+                arch::ARCHES.iter().filter(|a| matches(word, &a.handler_name()) || matches(word, a.name));
+            targets.named.extend(matching.map(|a| a.target));
             if targets.named.len() == known {
-                return Err(Error::usage(format!("no target fits the pattern {word}")));
+                return Err(Error::usage(format!("no target matches the pattern {word}")));
             }
         } else {
-            let only_ours =
-                "only QEMU's handlers are removed: names of targets, qemu-NAME, and patterns like qemu-*";
-            targets.add(word).map_err(|e| if word.is_empty() { e } else { e.hint(only_ours) })?;
+            let hint =
+                "give names of targets, qemu-NAME, or patterns like qemu-*; other handlers are not removed";
+            targets.add(word).map_err(|e| if word.is_empty() { e } else { e.hint(hint) })?;
         }
     }
     Ok(targets)
 }
 
-/// Does the name fit a pattern with `*` (anything) and `?` (one character)? Only the last `*` ever has to take more: the time is
-/// that of both lengths multiplied, whatever the pattern.
-fn fits(pattern: &str, name: &str) -> bool {
+/// Does the name match a pattern with `*` (anything) and `?` (one byte)? Only the last `*` is ever extended, so the time is at
+/// most the product of both lengths.
+fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
     let (mut p, mut n, mut star) = (0, 0, None);
     while n < name.len() {
@@ -125,8 +126,13 @@ mod tests {
         for list in ["jar", "", "qemo-*", "arm64,", "qemu-", "qemu-../status"] {
             assert!(to_remove(list).is_err(), "{list}");
         }
-        assert!(fits("q*a*64", "qemu-aarch64") && fits("**", "x") && !fits("*a", "ab") && fits("a*?", "abc"));
-        assert!(!fits(&"*?".repeat(5000), "qemu-sparc32plus"), "in no time");
-        assert!(!fits("qemu-é?", "qemu-ab") && fits("*", "") && !fits("?", ""));
+        assert!(
+            matches("q*a*64", "qemu-aarch64")
+                && matches("**", "x")
+                && !matches("*a", "ab")
+                && matches("a*?", "abc")
+        );
+        assert!(!matches(&"*?".repeat(5000), "qemu-sparc32plus"), "in no time");
+        assert!(!matches("qemu-é?", "qemu-ab") && matches("*", "") && !matches("?", ""));
     }
 }

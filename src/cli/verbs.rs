@@ -1,4 +1,4 @@
-//! The second dialect: `qus VERB [OPTIONS] [TARGETS]`. Handlers are registered as in `-s -- -p` unless an option says otherwise.
+//! `qus VERB [OPTIONS] [TARGETS]`. Handlers are registered as with `-s -- -p`, unless an option says otherwise.
 
 use std::ffi::OsString;
 
@@ -25,7 +25,7 @@ enum Verb {
 
 use Verb::{Check, Doctor, Export, Help, Hold, Install, List, Remove, Run, Status, Verify, Version};
 
-/// Their names and help texts.
+/// Names and help texts.
 const VERBS: [(&str, Verb, &str); 12] = [
     ("install", Install, include_str!("help/install.txt")),
     ("hold", Hold, include_str!("help/hold.txt")),
@@ -58,24 +58,24 @@ impl Verb {
         matches!(self, Install | Hold | Remove | Check)
     }
 
-    /// Of the options that several dialects have.
+    /// The shared options of this verb.
     fn takes(self, option: &str) -> bool {
         match option {
             "--json" => self != Run,
-            // Where an exit code is worth having without its text.
+            // The verbs whose exit code says it all.
             "-q" | "--quiet" => self.takes_targets() || matches!(self, Doctor | Verify),
             "--targets" | "--platform" => self.takes_targets() || self == Run,
             "--except" => self.takes_targets(),
             "--dry-run" | "--force" => self.registers() || self == Remove,
             "--path" | "--suffix" => self.registers() || matches!(self, Verify | Run),
             "--clean" | "--strict" => self == Hold,
-            // What is left is how to register. Short options are those of other dialects.
+            // The rest is for registering. Short options belong to other dialects.
             _ => self.registers() && option.starts_with("--"),
         }
     }
 }
 
-/// Understands what follows the verb.
+/// Parses what follows the verb.
 pub(super) fn parse(name: &str, args: &[OsString], env: Env<'_>) -> Result<Invocation> {
     let (verb, help) = find(name).unwrap_or((Help, HELP));
     if verb == Export {
@@ -93,7 +93,7 @@ pub(super) fn parse(name: &str, args: &[OsString], env: Env<'_>) -> Result<Invoc
                 program.push(word.argument);
                 program.extend(words.rest()?);
             }
-            "" if verb == Help && topic.is_none() => topic = Some(explained(&word.text()?)?),
+            "" if verb == Help && topic.is_none() => topic = Some(help_for(&word.text()?)?),
             "" if verb.takes_targets() => given.targets.add(&word.text()?)?,
             "" => return Err(Error::usage(format!("{name} takes no targets: {}", word.text()?))),
             _ => return Err(refused(word, name)),
@@ -114,7 +114,7 @@ pub(super) fn parse(name: &str, args: &[OsString], env: Env<'_>) -> Result<Invoc
         Verify => Command::Verify(options),
         Run if program.is_empty() => {
             return Err(
-                Error::usage("no program given").hint("qus run [--targets TARGETS] -- PROGRAM [ARGUMENTS]")
+                Error::usage("no program given").hint("usage: qus run [OPTIONS] [--] PROGRAM [ARGUMENTS]")
             );
         }
         Run => Command::Run { targets: given.targets()?, options, words: program },
@@ -125,12 +125,11 @@ pub(super) fn parse(name: &str, args: &[OsString], env: Env<'_>) -> Result<Invoc
 }
 
 /// The help text in `qus help VERB`.
-fn explained(word: &str) -> Result<&'static str> {
+fn help_for(word: &str) -> Result<&'static str> {
     let unknown = || Error::usage(format!("unknown command: {word}")).hint("`qus help` lists them");
     find(word).map(|(_, help)| help).ok_or_else(unknown)
 }
 
-/// An option that this verb doesn't have.
 pub(super) fn refused(word: Word, verb: &str) -> Error {
     word.refused().hint(format!("`qus {verb} --help` lists its options"))
 }

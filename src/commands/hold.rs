@@ -28,7 +28,7 @@ const SIGNALS: [Signal; 3] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM];
 /// To be called before anything is registered: a signal that comes too early waits until [`Holder::wait`] can answer it, with
 /// the handlers removed if that was asked for.
 pub(super) fn block_signals() -> Result<()> {
-    sys::block(&SIGNALS).map_err(|errno| Error::new(Step::Signal, "signals", errno))
+    sys::block(&SIGNALS).map_err(|errno| Error::new(Step::Block, "signals", errno))
 }
 
 /// What is held: nothing, where there was nothing to register.
@@ -67,7 +67,7 @@ impl Holder {
                 Ok(Some(Signal::SIGINT | Signal::SIGTERM)) => break,
                 Ok(None) if !is_told() && looked.elapsed() < PERIOD => continue,
                 Ok(signal) => self.look(signal.is_some(), &mut report),
-                Err(errno) => report.errors.push(Error::new(Step::Signal, "signals", errno)),
+                Err(errno) => report.errors.push(Error::new(Step::Wait, "signals", errno)),
             }
             looked = Instant::now();
             if self.hold.strict && !report.errors.is_empty() {

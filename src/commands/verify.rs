@@ -1,10 +1,12 @@
-//! Checking all emulators of a directory, and all that its SHA256SUMS lists, with nothing registered.
+//! Lists the targets with an emulator in a directory, and checks all emulators there and all files of its SHA256SUMS.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::Done;
 use super::rules::{has_none, requirements};
-use crate::emulators::EmulatorDir;
+use crate::arch::ARCHES;
+use crate::emulators::{EmulatorDir, SUMS};
 use crate::outcome::{Outcome, Report};
 use crate::request::HandlerOptions;
 
@@ -15,24 +17,31 @@ pub(super) fn verify(options: &HandlerOptions, report: &mut Report) -> Done {
         return Err(has_none(options));
     }
     let started = Instant::now();
-    let (mut files, mut bytes) = (0, 0);
-    let checked = emulators
-        .iter()
-        .map(|name| store.check(name, None, requirements(options.persistent)).map(|e| e.metadata.len()));
-    // What is listed and isn't used must be there and right as well: a list that is only half true says nothing.
-    let others = store.listed().filter(|name| !emulators.contains(name)).map(|name| store.check_digest(name));
-    for result in checked.chain(others) {
+    let (mut files, mut bytes, mut good) = (0, 0, BTreeSet::new());
+    let checked = emulators.iter().map(|name| {
+        (name, store.check(name, None, requirements(options.persistent)).map(|e| e.metadata.len()))
+    });
+    // Files that are listed but aren't emulators must match as well, or the list is wrong.
+    let others = store.listed().filter(|name| !emulators.contains(name));
+    for (name, result) in checked.chain(others.map(|name| (name, store.check_digest(name)))) {
         match result {
             Ok(len) => {
                 files += 1;
                 bytes += len;
+                good.insert(name);
             }
             Err(error) => report.errors.push(error),
         }
     }
+    let find = |emulator| store.find(emulator, &options.prefix, &options.suffix);
+    let mut targets: Vec<_> = ARCHES
+        .iter()
+        .filter(|a| find(a.emulator).is_some_and(|f| good.contains(&f)))
+        .map(|a| a.target)
+        .collect();
+    targets.dedup();
     if !store.is_verified() {
-        report
-            .note(format!("{} lists no digests: only the ELF headers were checked", options.dir().display()));
+        report.note(format!("no {SUMS} in {}: checked the ELF headers only", options.dir().display()));
     }
-    Ok(Outcome::Verified { files, bytes, hashed: store.is_verified(), took: started.elapsed() })
+    Ok(Outcome::Verified { targets, files, bytes, hashed: store.is_verified(), took: started.elapsed() })
 }

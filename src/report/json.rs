@@ -73,11 +73,15 @@ pub(super) fn document(report: &Report, exit: Exit) -> String {
                 };
                 fields.push(("findings", Json::list(findings.iter().map(one))));
             }
-            Outcome::Verified { files, bytes, hashed, took } => {
-                let numbers =
-                    [("files", *files as u64), ("bytes", *bytes)].map(|(k, n)| (k, Json::Number(n)));
-                let rest = [("hashed", Json::Bool(*hashed)), ("took_us", microseconds(*took))];
-                fields.push(("verified", Json::Object(numbers.into_iter().chain(rest).collect())));
+            Outcome::Verified { targets, files, bytes, hashed, took } => {
+                let verified = vec![
+                    ("targets", Json::list(targets.iter().map(|t| Json::text(*t)))),
+                    ("files", Json::Number(*files as u64)),
+                    ("bytes", Json::Number(*bytes)),
+                    ("hashed", Json::Bool(*hashed)),
+                    ("took_us", microseconds(*took)),
+                ];
+                fields.push(("verified", Json::Object(verified)));
             }
             Outcome::Version { emulator } => {
                 let (path, says) = emulator.clone().unzip();

@@ -33,13 +33,14 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
             table(&results.iter().map(row).collect::<Vec<_>>())
         }
         Outcome::Findings { findings } => findings.iter().map(finding).collect(),
-        Outcome::Verified { files, bytes, hashed, took } => {
+        Outcome::Verified { targets, files, bytes, hashed, took } => {
             let what = if *hashed { "verified" } else { "checked" };
             // In whole numbers: what writes fractions would be 2% of the program.
             let hundredths = u128::from(*bytes) * 100 / took.as_nanos().max(1);
             let rate = format!(", {}.{:02} GB/s", hundredths / 100, hundredths % 100);
             let rate = if *hashed { rate } else { String::new() };
-            format!("{what} {files} binaries, {} MB in {}{rate}\n", bytes / 1_000_000, milliseconds(*took))
+            let (size, took) = (bytes / 1_000_000, milliseconds(*took));
+            format!("targets: {}\n{what} {files} files, {size} MB in {took}{rate}\n", targets.join(" "))
         }
         Outcome::Version { emulator } => version(emulator.as_ref()),
         Outcome::Targets { results, dry_run } => targets(results, *dry_run),

@@ -150,7 +150,7 @@ impl Site<'_> {
             return Err(Error::new(Step::Register, name, "another process removed it while qus was running"));
         }
         if let Some(emulator) = job.emulator.as_deref().filter(|_| job.is_new())
-            && !emulator.unchanged().map_err(|e| Error::new(Step::Open, job.rule.interpreter.as_str(), e))?
+            && !emulator.unchanged().map_err(|e| Error::new(Step::Read, job.rule.interpreter.as_str(), e))?
         {
             return Err(Error::new(
                 Step::Check,

@@ -1,5 +1,5 @@
-//! A line that is not understood → lines that may have been meant, the likeliest first. [`super::parse`] shows the first one
-//! that is understood, so a guess may be a bold one; but never may it do more than what was typed.
+//! Suggests command lines for one that doesn't parse, the likeliest first. [`super::parse`] shows the first that parses, so a
+//! guess may be wrong; but it must never do more than the line that was typed.
 
 use std::ffi::OsString;
 
@@ -7,10 +7,10 @@ use super::args::is_in;
 use super::{is_form, verbs};
 use crate::arch::{near, nearest};
 
-/// Nobody reads a longer one.
-const WORDS_AT_MOST: usize = 24;
+/// The longest line that gets suggestions, in words.
+const WORDS_MAX: usize = 24;
 
-/// A verb each, and what else people call it. Mistyped words are compared with all of these: `uninstal` isn't `install`.
+/// Each verb with other words for it. Mistyped words are compared with all of them: `uninstal` isn't `install`.
 const VERBS: [&str; 12] = [
     "install register add enable setup",
     "hold keep stay daemon",
@@ -31,15 +31,15 @@ const OPTIONS: &str = "clean clear credential credentials debian dir dry-run emu
     image install interactive json list mount no-prove path persistent platform preserve-argv0 program qemu-path qemu-suffix \
     quiet replace reset shadow-host static strict suffix systemd targets test uninstall version";
 
-/// Those whose value is the next word.
+/// The options that take the next word as their value.
 const VALUED: &str = "--path --suffix --exportdir --except --platform --targets";
 
-/// After the `--`, these write files to the host, which nobody means who mixes up its two sides.
+/// After `--`, these write files to the host: never suggested.
 const WRITE: &str = "-s -d --systemd --debian";
 
 pub(super) fn lines(args: &[OsString]) -> Vec<Vec<OsString>> {
     let words: Option<Vec<_>> = args.iter().map(|a| a.to_str()).collect();
-    let Some(words) = words.filter(|w| w.len() <= WORDS_AT_MOST) else { return Vec::new() };
+    let Some(words) = words.filter(|w| w.len() <= WORDS_MAX) else { return Vec::new() };
     let (form, rest) = words.split_at(words.iter().take_while(|w| is_form(w)).count());
     let Some((&first, more)) = rest.split_first() else { return Vec::new() };
     let mut lines = Vec::new();
@@ -49,7 +49,7 @@ pub(super) fn lines(args: &[OsString]) -> Vec<Vec<OsString>> {
     let is_word =
         !verbs::is_verb(first) && first != "--" && (first.starts_with("--") || !first.starts_with('-'));
     if first == "install" || first == "hold" {
-        // What `-s` and `-p` say is what these do by themselves.
+        // Their default is -s and -p.
         let kept: Vec<_> = more.iter().copied().filter(|w| !["-s", "-p", "--"].contains(w)).collect();
         add(&[first], &kept);
     }
@@ -78,15 +78,15 @@ pub(super) fn lines(args: &[OsString]) -> Vec<Vec<OsString>> {
     lines
 }
 
-/// Is it a long option that no dialect has? The original's may have a single dash.
+/// Is it a long option that no dialect has, with one dash or two?
 fn is_mistyped(word: &str) -> bool {
     let name = word.trim_start_matches('-').split('=').next().unwrap_or_default();
     word.starts_with('-') && name.len() > 2 && !is_in(OPTIONS, name)
 }
 
-/// The first dialect with its `--`: `-s` and `-l` stand before it, everything else after it.
+/// The original's dialect with `-s` and `-l` before `--`, and everything else after it.
 fn with_dashes(words: &[&str]) -> Option<Vec<String>> {
-    let (mut line, mut behind) = (Vec::new(), Vec::new());
+    let (mut line, mut after_dashes) = (Vec::new(), Vec::new());
     let mut words = words.iter().map(|w| (*w).to_owned());
     while let Some(word) = words.next().filter(|w| w != "--") {
         let name = word.trim_start_matches('-');
@@ -100,36 +100,36 @@ fn with_dashes(words: &[&str]) -> Option<Vec<String>> {
                     'd' => return None,
                     's' | 'l' | 'q' => line.push(format!("-{letter}")),
                     'Q' | 'F' | 'e' => {
-                        behind.push(format!("-{}", &name[at..]));
-                        behind.extend(if at + 1 == name.len() { words.next() } else { None });
+                        after_dashes.push(format!("-{}", &name[at..]));
+                        after_dashes.extend(if at + 1 == name.len() { words.next() } else { None });
                         break;
                     }
-                    _ => behind.push(format!("-{letter}")),
+                    _ => after_dashes.push(format!("-{letter}")),
                 }
             }
         } else {
             let is_valued = is_in(VALUED, &word);
-            behind.push(word);
-            behind.extend(if is_valued { words.next() } else { None });
+            after_dashes.push(word);
+            after_dashes.extend(if is_valued { words.next() } else { None });
         }
     }
-    let own = behind.len();
-    behind.extend(words);
-    if behind[own..].iter().any(|w| is_in(WRITE, w)) {
+    let own = after_dashes.len();
+    after_dashes.extend(words);
+    if after_dashes[own..].iter().any(|w| is_in(WRITE, w)) {
         return None;
     }
-    if behind.iter().all(|w| !w.starts_with('-')) {
-        // Targets alone: without -p they would get handlers that serve no container.
+    if after_dashes.iter().all(|w| !w.starts_with('-')) {
+        // Targets alone: without -p, their handlers would be of no use to containers.
         let lists = line.iter().any(|w| w.ends_with('l') || w.ends_with("list"));
-        behind.first().filter(|_| !lists)?;
-        behind.insert(0, "-p".to_owned());
+        after_dashes.first().filter(|_| !lists)?;
+        after_dashes.insert(0, "-p".to_owned());
     }
     line.push("--".to_owned());
-    line.extend(behind);
+    line.extend(after_dashes);
     Some(line)
 }
 
-/// The line as it is typed in a shell.
+/// The line, quoted for a shell.
 pub(super) fn shown(line: &[OsString]) -> Option<String> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./,:=@+%".contains(c);
     let mut shown = String::new();
