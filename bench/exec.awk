@@ -19,8 +19,9 @@ function start(label, case_, interpreter) {
 		cpu[case_ ".noop.host"] / 1e3, cpu[case_ ".noop.root"] / 1e3, cpu[case_ ".qemu.host"] / 1e3, cpu[case_ ".qemu.root"] / 1e3
 }
 
+# goal TEXT IS_MET – for developers; the document has what readers need.
 function goal(text, is_met) {
-	printf "- %s: %s\n", is_met ? "met" : "**missed**", text
+	printf "%s: %s\n", is_met ? "met" : "missed", text >"/dev/stderr"
 }
 
 END {
@@ -41,7 +42,7 @@ END {
 
 	print "\n| CPU of one start, µs | does nothing: here | in another root | QEMU: here | in another root |"
 	print "|---|--:|--:|--:|--:|"
-	start("called by hand", "direct")
+	start("by hand", "direct")
 	start("through a handler, binfmt_misc mounted", "handler")
 	start("through a handler kept by an anchor", "anchor")
 	worst = 0
@@ -52,10 +53,9 @@ END {
 		if (qemu > worst) worst = qemu
 		extra[there] = noop
 	}
-	printf "\n"
 	goal(sprintf("one handler costs at most 20 ns: %.1f", each), each <= 20)
 	goal(sprintf("an anchor costs a foreign program's start less than 2%%: %.1f%% at most (with an interpreter that does nothing %+.1f µs here, %+.1f µs in another root)", \
 		100 * worst, extra["host"] / 1e3, extra["root"] / 1e3), worst < 0.02)
 	through = cpu["handler.qemu.host"] / cpu["direct.qemu.host"]
-	goal(sprintf("a start through the handler costs at most 5%% more than calling QEMU by hand: %+.1f%%", 100 * (through - 1)), through <= 1.05)
+	goal(sprintf("a start through the handler costs at most 5%% more than QEMU by hand: %+.1f%%", 100 * (through - 1)), through <= 1.05)
 }

@@ -1,8 +1,4 @@
-# The rows of bench/pull.sh → markdown. Variable: one (the target). Columns: label, tag, bytes, ms of a pull, of decompression.
-
-function goal(met, text) {
-	goals = goals sprintf("- %s: %s\n", met ? "met" : "**missed**", text)
-}
+# The rows of bench/pull.sh → markdown. Columns: label, tag, bytes, ms of a pull, of decompression.
 
 BEGIN {
 	print "\n| image | MB to pull | `docker pull`, s | decompression alone, s |"
@@ -17,11 +13,6 @@ BEGIN {
 }
 
 END {
-	share = bytes["latest"] / bytes["latest-gzip"]
-	goal(share <= 0.24, sprintf("all targets at most 0.24 of gzip -9: %.3f", share))
-	goal(bytes["latest"] < bytes["ten-gzip"], sprintf("all targets less than ten as gzip: %.2f and %.2f MB", bytes["latest"] / 1e6, bytes["ten-gzip"] / 1e6))
-	goal(bytes[one] <= 3.3e6, sprintf("one target at most 3.3 MB: %.2f", bytes[one] / 1e6))
-	faster = unpack["latest-gzip"] / unpack["latest"]
-	goal(faster >= 3, sprintf("decompression at least 3× faster: %.1f× (the whole pull: %.1f×)", faster, pull["latest-gzip"] / pull["latest"]))
-	printf "\n%s", goals
+	printf "\nAll targets are %.3f of gzip -9, which takes %.1f times as long to decompress (the whole pull: %.1f times).\n", \
+		bytes["latest"] / bytes["latest-gzip"], unpack["latest-gzip"] / unpack["latest"], pull["latest-gzip"] / pull["latest"]
 }

@@ -109,4 +109,4 @@ where "$(docker version --format 'Docker {{.Server.Version}}'), $(docker info --
 	row "the same, gzip -9" "$one-gzip"
 	row "ten targets, gzip -9" ten-gzip
 } >"$work/rows"
-awk -F '\t' -v one="$one" -f bench/pull.awk "$work/rows"
+awk -F '\t' -f bench/pull.awk "$work/rows"
