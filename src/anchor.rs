@@ -27,6 +27,7 @@ use nix::mount::{MntFlags, umount2};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::stat::Mode;
+use nix::unistd::read;
 
 use crate::binfmt::{Binfmt, USUAL_DIR};
 use crate::error::{Cause, Error, Result, Step};
@@ -133,12 +134,15 @@ impl BinfmtMount {
             }))
         };
         if let (Some(dir), Some(base)) = (file.parent(), file.file_name())
-            && !mounted.iter().any(|point| point == file)
+            && !mounted.iter().any(|point| point.as_os_str() == file.as_os_str())
             && let Some(at) = tree_of(Some(dir))?
         {
             return Ok((trees[at].path().join(base), Some(at)));
         }
-        let Some(at) = tree_of(None)? else { return Ok((file.to_owned(), None)) };
+        // To open anything but a file could hold us up; that it is none is said when it is checked.
+        let Some(at) = file.is_file().then(|| tree_of(None)).transpose()?.flatten() else {
+            return Ok((file.to_owned(), None));
+        };
         let copy = trees[at].path().join(name);
         if !copy.exists() {
             mounts::copy(file, &copy)?;
@@ -307,7 +311,13 @@ impl Watch {
     }
 
     pub(crate) fn is_told(&self) -> bool {
-        self.0.read_events().is_ok_and(|events| !events.is_empty())
+        // Room for an event with the longest name.
+        let mut events = [0; size_of::<libc::inotify_event>() + libc::NAME_MAX as usize + 1];
+        let mut is_told = false;
+        while read(&self.0, &mut events).is_ok_and(|n| n > 0) {
+            is_told = true;
+        }
+        is_told
     }
 }
 

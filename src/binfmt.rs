@@ -91,9 +91,8 @@ impl Binfmt {
     pub(crate) fn entries(&self) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
         for name in self.names()? {
-            // A name that is not UTF-8 can't be one of ours; its handler is shown with the bytes replaced.
-            match self.text(&name) {
-                Ok(text) => entries.push(Entry::parse(&name.to_string_lossy(), &text)),
+            match self.read(&name) {
+                Ok(entry) => entries.push(entry),
                 Err(e) if e.kind() == ErrorKind::NotFound => {}
                 Err(e) => return Err(self.error(Step::List, e)),
             }
@@ -102,17 +101,10 @@ impl Binfmt {
         Ok(entries)
     }
 
-    /// What the kernel shows of a handler: less than a page, in one piece.
-    fn text(&self, name: &OsStr) -> std::io::Result<Vec<u8>> {
-        let mut file = File::open(self.dir.join(name))?;
-        let mut page = vec![0; PAGE];
-        let mut len = file.read(&mut page)?;
-        while len == page.len() {
-            page.resize(2 * len, 0);
-            len += file.read(&mut page[len..])?;
-        }
-        page.truncate(len);
-        Ok(page)
+    /// What the kernel shows of a handler.
+    fn read(&self, name: &OsStr) -> std::io::Result<Entry> {
+        // A name that is not UTF-8 can't be one of ours; its handler is shown with the bytes replaced.
+        parse(&name.to_string_lossy(), &mut File::open(self.dir.join(name))?)
     }
 
     /// One handler, if there is one of that name.
@@ -120,9 +112,8 @@ impl Binfmt {
     /// # Errors
     /// [`Step::List`], where it can't be read.
     pub(crate) fn entry(&self, name: impl AsRef<OsStr>) -> Result<Option<Entry>> {
-        let name = name.as_ref();
-        match self.text(name) {
-            Ok(text) => Ok(Some(Entry::parse(&name.to_string_lossy(), &text))),
+        match self.read(name.as_ref()) {
+            Ok(entry) => Ok(Some(entry)),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(self.error(Step::List, e)),
         }
@@ -138,18 +129,15 @@ impl Binfmt {
     ) -> Result<Option<Entry>> {
         let name = name.as_ref();
         let shown = name.to_string_lossy();
-        let mut text = Vec::new();
-        let mut open = || -> std::io::Result<File> {
+        let open = || {
             let mut file = OpenOptions::new().read(true).write(true).open(self.dir.join(name))?;
-            file.read_to_end(&mut text)?;
-            Ok(file)
+            parse(&shown, &mut file).map(|entry| (file, entry))
         };
-        let mut file = match open() {
-            Ok(file) => file,
+        let (mut file, entry) = match open() {
+            Ok(opened) => opened,
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::new(Step::Remove, shown, e)),
         };
-        let entry = Entry::parse(&shown, &text);
         if !is_meant(&entry) {
             return Ok(None);
         }
@@ -178,6 +166,13 @@ impl Binfmt {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+/// Reads an entry: less than a page of the kernel's, in one piece.
+fn parse(name: &str, file: &mut File) -> std::io::Result<Entry> {
+    let mut page = [0; PAGE];
+    let len = file.read(&mut page)?;
+    Ok(Entry::parse(name, &page[..len]))
 }
 
 impl Registrar {

@@ -221,7 +221,7 @@ impl EmulatorDir {
         if self.links.iter().any(|link| link == name) {
             return real(&self.path_inside(name)?);
         }
-        if self.names.iter().all(|there| there != name) {
+        if self.names.binary_search_by(|there| there.as_str().cmp(name)).is_err() {
             return Err(Errno::ENOENT.into());
         }
         if self.real.get().is_none() {
@@ -264,9 +264,8 @@ impl EmulatorDir {
     /// # Errors
     /// [`Step::Open`], where it can't be read; [`Step::Check`], where it is not what is demanded.
     pub fn check(&self, name: &str, through: Option<&Path>, demands: Requirements<'_>) -> Result<Emulator> {
-        let path = self.path_of(name);
-        let unreadable = |e: std::io::Error| Error::new(Step::Open, path.as_str(), e);
-        let unfit = |why: String| Error::new(Step::Check, path.as_str(), why);
+        let unreadable = |e: std::io::Error| Error::new(Step::Open, self.path_of(name), e);
+        let unfit = |why: String| Error::new(Step::Check, self.path_of(name), why);
         let opened = through.map_or_else(|| self.path_inside(name), |path| Ok(path.to_owned()));
         let (mut file, metadata) = opened.and_then(|path| open_file(&path)).map_err(unreadable)?;
         if metadata.mode() & (libc::S_ISUID | libc::S_ISGID) != 0 {
@@ -305,9 +304,8 @@ impl EmulatorDir {
 
     /// The digest of an open file, that is what SHA256SUMS says, if there is one; `before` is from before anything was read.
     fn compare(&self, name: &str, file: &mut File, before: &Metadata) -> Result<Option<Sum>> {
-        let path = self.path_of(name);
-        let unreadable = |e: std::io::Error| Error::new(Step::Open, path.as_str(), e);
-        let unfit = |why: String| Error::new(Step::Check, path.as_str(), why);
+        let unreadable = |e: std::io::Error| Error::new(Step::Open, self.path_of(name), e);
+        let unfit = |why: String| Error::new(Step::Check, self.path_of(name), why);
         let sum = match &self.sums {
             None => None,
             Some(sums) => {

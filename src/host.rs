@@ -27,7 +27,7 @@ pub(crate) fn build_arch() -> &'static Arch {
 
 /// The row that this kernel says it is one of, since Linux 6.1; `None` where it doesn't say, or the table doesn't know it.
 pub(crate) fn kernel_arch() -> Option<&'static Arch> {
-    static KERNEL: LazyLock<Option<&Arch>> = LazyLock::new(|| row_of(&kernel_name()?, build_arch()));
+    static KERNEL: LazyLock<Option<&Arch>> = LazyLock::new(|| row_of(kernel_name()?, build_arch()));
     *KERNEL
 }
 
@@ -39,15 +39,17 @@ pub(crate) fn arch() -> &'static Arch {
 /// Tells of a row whether this kernel can't run it itself: it says that it is of another family.
 pub(crate) fn is_of_other_family(arch: &Arch) -> bool {
     static FAMILY: LazyLock<Option<&str>> = LazyLock::new(|| {
-        let name = kernel_name()?;
-        ARCHES.iter().map(|a| a.family).find(|family| *family == host_family(&name))
+        let kernels = host_family(kernel_name()?);
+        ARCHES.iter().map(|a| a.family).find(|family| *family == kernels)
     });
     FAMILY.is_some_and(|family| arch.family != family)
 }
 
 /// `UTS_MACHINE` of the kernel, which is the truth under emulation as well.
-fn kernel_name() -> Option<String> {
-    std::fs::read_to_string("/proc/sys/kernel/arch").ok().map(|name| name.trim().to_owned())
+fn kernel_name() -> Option<&'static str> {
+    static NAME: LazyLock<Option<String>> =
+        LazyLock::new(|| std::fs::read_to_string("/proc/sys/kernel/arch").ok());
+    NAME.as_deref().map(str::trim)
 }
 
 /// The row of a kernel of that name. One for mips doesn't say its byte order: it is the one of its programs, of which we are one.

@@ -151,7 +151,9 @@ pub(crate) fn copy(file: &Path, to: &Path) -> Result<()> {
 
 /// Where file systems of this type, or of any, are mounted in this namespace (proc_pid_mountinfo(5)).
 pub(crate) fn mounted(kind: Option<&str>) -> Vec<PathBuf> {
-    let table = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+    // Some kilobytes: the kernel makes all of it again for each piece that is asked for.
+    let mut table = Vec::with_capacity(1 << 14);
+    let _ = File::open("/proc/self/mountinfo").and_then(|mut file| file.read_to_end(&mut table));
     let lines = table.split(|byte| *byte == b'\n');
     let of_kind = lines.filter_map(|line| {
         let mut fields = line.split(|byte| *byte == b' ');

@@ -226,8 +226,10 @@ fn line(
     let d = char::from(*DELIMITERS.iter().find(|d| !taken(**d)).ok_or(RuleError::NoDelimiter)?);
     let masked = |mask: &[u8]| if has_mask { escaped(mask) } else { String::new() };
     let (kind, offset, magic, mask) = match matches {
-        Match::Magic { offset: 0, magic, mask } => ("M", String::new(), escaped(magic), masked(mask)),
-        Match::Magic { offset, magic, mask } => ("M", offset.to_string(), escaped(magic), masked(mask)),
+        Match::Magic { offset, magic, mask } => {
+            let offset = if *offset == 0 { String::new() } else { offset.to_string() };
+            ("M", offset, escaped(magic), masked(mask))
+        }
         Match::Extension(dot) => ("E", String::new(), dot.clone(), String::new()),
         Match::Unknown => return Err(RuleError::Unknown),
     };
@@ -242,12 +244,13 @@ fn line(
 /// Bytes as `\xHH`: the kernel, systemd and binfmt-support all read that, and a NUL can be said in it.
 #[must_use]
 pub fn escaped(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(4 * bytes.len());
-    for byte in bytes {
-        let [high, low] = [byte >> 4, byte & 15].map(|nibble| char::from(HEX[usize::from(nibble)]));
-        text.extend(['\\', 'x', high, low]);
+    let mut text = vec![0; 4 * bytes.len()];
+    for (shown, byte) in text.chunks_exact_mut(4).zip(bytes) {
+        let [high, low] = [byte >> 4, byte & 15].map(|nibble| HEX[usize::from(nibble)]);
+        shown.copy_from_slice(&[b'\\', b'x', high, low]);
     }
-    text
+    // It is ASCII.
+    String::from_utf8(text).unwrap_or_default()
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -332,13 +335,13 @@ impl Entry {
     pub fn parse(name: &str, text: &[u8]) -> Self {
         let text = String::from_utf8_lossy(text);
         // Not `lines`, which takes a carriage return away: a path may end with one.
-        let lines = || text.split('\n');
-        let enabled = lines().next() == Some("enabled");
-        let field = |key: &str| lines().find_map(|l| l.strip_prefix(key)).unwrap_or_default();
+        let lines: Vec<&str> = text.split('\n').collect();
+        let enabled = lines.first() == Some(&"enabled");
+        let field = |key: &str| lines.iter().find_map(|l| l.strip_prefix(key)).unwrap_or_default();
         let magic = unhex(field("magic "));
         let mask = unhex(field("mask ")).filter(|m| !m.is_empty());
         let has_mask = mask.is_some();
-        let matches = if let Some(dot) = lines().find_map(|l| l.strip_prefix("extension .")) {
+        let matches = if let Some(dot) = lines.iter().find_map(|l| l.strip_prefix("extension .")) {
             Match::Extension(dot.to_owned())
         } else if let Some(magic) = magic.filter(|m| !m.is_empty()) {
             let mask = mask.filter(|m| m.len() == magic.len());

@@ -30,8 +30,7 @@ impl Site<'_> {
         if options.persistent && !self.mount.is_on_host() {
             for job in &mut due {
                 // Where it can't be opened, the check says so.
-                let real = self.dir.and_then(|dir| dir.real_path(&job.file).ok());
-                let Some(real) = real.filter(|path| path.is_file()) else { continue };
+                let Some(real) = self.dir.and_then(|dir| dir.real_path(&job.file).ok()) else { continue };
                 match self.mount.anchored(&job.file, &real) {
                     Ok((path, tree)) => {
                         (job.opened, job.tree) = (Some(path), tree);

@@ -21,12 +21,9 @@ impl Site<'_> {
         for job in jobs.iter_mut().filter(|job| job.is_due()) {
             // What an interrupted run has left.
             let linked = self.clear_trial(job).and_then(|()| self.link(job));
-            let trial =
-                Rule { name: self.name_beside(&job.rule.name), ..job.rule.for_probes(self.signature) };
-            let ready = linked.and_then(|()| if is_tried { self.registrar.register(&trial) } else { Ok(()) });
-            match ready {
-                Ok(()) if is_tried => tried.push((job, trial)),
-                Ok(()) => {}
+            let registered = linked.and_then(|()| is_tried.then(|| self.register_trial(job)).transpose());
+            match registered {
+                Ok(trial) => tried.extend(trial.map(|trial| (job, trial))),
                 Err(error) => job.fail(Error { on: job.rule.name.clone(), ..error }, report),
             }
         }
@@ -40,6 +37,11 @@ impl Site<'_> {
                 Err(error) => job.fail(error, report),
             }
         }
+    }
+
+    fn register_trial(&self, job: &Job) -> Result<Rule> {
+        let trial = Rule { name: self.name_beside(&job.rule.name), ..job.rule.for_probes(self.signature) };
+        self.registrar.register(&trial).map(|()| trial)
     }
 
     /// Has the handler's path lead to the very file that was checked.
@@ -75,7 +77,11 @@ impl Site<'_> {
     }
 
     pub(super) fn signed(&self, job: &Job) -> Rule {
-        job.rule.signed(Signature { anchored: job.tree.is_some(), ..self.signature })
+        job.rule.signed(self.signature_of(job))
+    }
+
+    const fn signature_of(&self, job: &Job) -> Signature {
+        Signature { anchored: job.tree.is_some(), ..self.signature }
     }
 
     fn note_lost_flags(&self, old: &Entry, new: &Rule, report: &mut Report) {
@@ -143,7 +149,7 @@ impl Site<'_> {
         let name = job.rule.name.as_str();
         let there = now.iter().find(|e| e.name == name);
         let is_right = |e: &Entry| match job.is_new() {
-            true => e.is(&job.rule) && e.signature() == self.signed(job).signature(),
+            true => e.is(&job.rule) && e.signature() == Some(self.signature_of(job)),
             false => self.entries.contains(e),
         };
         if !there.is_some_and(is_right) {

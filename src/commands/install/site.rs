@@ -83,6 +83,9 @@ impl<'a> Site<'a> {
     }
 
     pub(super) fn clear_trial(&self, job: &Job) -> Result<()> {
+        if self.entries.is_empty() {
+            return Ok(());
+        }
         let name = trial_name(&job.rule.name);
         if !self.entries.iter().any(|e| e.name == name) {
             return Ok(());
