@@ -1,4 +1,4 @@
-//! The commands, a file each: what is asked for ([`crate::request`]) → what came of it ([`crate::outcome`]).
+//! The commands, one file for each: [`crate::request`] → [`crate::outcome`].
 
 mod check;
 mod deploy;
@@ -24,8 +24,8 @@ use crate::request::Command;
 use crate::sys;
 pub use hold::Holder;
 
-/// Does what the commands say, one after the other. What fails is in the report; later commands are still tried. Where handlers
-/// are to be held, whoever holds them is returned, too, to be told to once the report was delivered.
+/// Runs the commands in order; after a failure, the next ones still run. With `hold`, also returns the [`Holder`], which is to
+/// wait once the report is delivered.
 #[must_use]
 pub fn run(commands: &[Command]) -> (Report, Option<Holder>) {
     let (mut report, mut holder) = (Report::default(), None);

@@ -1,7 +1,7 @@
-//! The QEMU binaries: find, check, digest.
+//! Finds and checks emulators.
 //!
-//! A directory of them may carry a `SHA256SUMS` file as `sha256sum` writes it. Then a binary is used only if its digest is
-//! in there and is right. It only reads, and never leaves the directory: names are single path components.
+//! If their directory has a `SHA256SUMS` file, as `sha256sum` writes it, an emulator is used only if its digest matches. Nothing
+//! here writes, and names are single path components.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -24,46 +24,46 @@ use crate::error::{Error, Result, Step};
 /// The name of the file that lists the digests.
 pub const SUMS: &str = "SHA256SUMS";
 
-/// Bytes that are read and hashed at a time: large enough for the hash to dominate, small enough to stay in the cache.
+/// Bytes that are read at a time: many enough for hashing to dominate, few enough to stay in the cache.
 const CHUNK: usize = 64 * 1024;
 
-/// SUMS files are some 3 KB long; a longer one than this is not one.
+/// The longest `SHA256SUMS` that is read, in bytes; they are some 3 KB long.
 const SUMS_MAX: u64 = 1 << 20;
 
-/// How many links may follow each other: as the kernel's own limit, far more than anybody needs.
+/// The longest chain of symlinks, as `MAXSYMLINKS` in include/linux/namei.h.
 const LINKS_MAX: usize = 40;
 
 /// A SHA-256 digest.
 pub type Sum = [u8; 32];
 
-/// A directory of QEMU binaries.
+/// A directory of emulators.
 #[derive(Debug)]
 pub struct EmulatorDir {
     dir: PathBuf,
     sums: Option<BTreeMap<String, Sum>>,
     names: Vec<String>,
-    /// Those of them that are no plain files.
+    /// Those of them that aren't regular files.
     links: Vec<String>,
-    /// Where the directory really is.
+    /// The directory's path without symlinks.
     real: OnceLock<PathBuf>,
 }
 
-/// A binary that was opened and checked.
+/// An emulator that was opened and checked.
 #[derive(Debug)]
 pub struct Emulator {
     /// The open file.
     pub file: File,
-    /// Its digest, if the directory lists digests; it was compared.
+    /// Its digest, which matches `SHA256SUMS`; `None` if there is no such file.
     pub sum: Option<Sum>,
-    /// What runs it.
+    /// The machine that it runs on.
     pub machine: Machine,
-    /// What the file system said of it before it was read.
+    /// From before it was read.
     pub metadata: Metadata,
 }
 
 impl Emulator {
-    /// Does this file, that the kernel has loaded, hold the same program? The same file, or one with the same bytes (another
-    /// container's, a copy in memory).
+    /// Is this file, which the kernel has loaded, the same program? It may be another file with the same bytes, such as another
+    /// container's.
     #[must_use]
     pub fn is_same_as(&self, loaded: &File) -> bool {
         let Ok(theirs) = loaded.metadata() else { return false };
@@ -76,12 +76,11 @@ impl Emulator {
         theirs.len() == ours.len() && digest_of(loaded).is_some_and(|found| expected() == Some(found))
     }
 
-    /// Does the file still hold what was checked? Ask after all that relies on it: a file that is replaced is another one, but
-    /// one that is written to in place keeps its name, and is what a handler runs. Where only its name or its rights have
-    /// changed, the digest says so; without one, that counts as a change, too.
+    /// Does the file still hold what was checked? To be asked after registering: a handler also runs what is later written to
+    /// that file in place. If only names or permissions have changed, the digest shows it; without one, that counts as a change.
     ///
     /// # Errors
-    /// Those of reading it.
+    /// Those of `fstat` and `read`.
     pub fn unchanged(&self) -> std::io::Result<bool> {
         if Stamp::of(&self.file.metadata()?) == Stamp::of(&self.metadata) {
             return Ok(true);
@@ -90,8 +89,8 @@ impl Emulator {
     }
 }
 
-/// What no write to a file leaves as it was. The kernel's clock for it ticks every few milliseconds (before Linux 6.13): a write
-/// within the tick of the one before it is not seen.
+/// Tells whether a file was written to. Before Linux 6.13, its times are some milliseconds coarse: of two writes within one tick,
+/// the second goes unseen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     device: u64,
@@ -102,7 +101,7 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// The stamp of the file that this was read from.
+    /// The stamp of that metadata.
     #[must_use]
     pub fn of(metadata: &Metadata) -> Self {
         Self {
@@ -115,31 +114,31 @@ impl Stamp {
     }
 }
 
-/// What is demanded of a binary.
+/// What an emulator must be.
 #[derive(Clone, Copy, Debug)]
 pub struct Requirements<'a> {
-    /// Does this host execute programs of a machine?
+    /// Does this host run programs of a machine?
     pub runs: fn(Machine) -> bool,
-    /// What this host is, to say if the binary is for none of them.
+    /// This host, for error messages.
     pub host: &'a Arch,
-    /// It must not need a dynamic loader: with flag `F` it runs where there is none.
+    /// It must be statically linked: with flag `F` it runs in other root file systems.
     pub is_static: bool,
 }
 
 impl EmulatorDir {
-    /// Reads which files there are, and SHA256SUMS.
+    /// Reads the names in a directory, and its `SHA256SUMS`.
     ///
     /// # Errors
-    /// [`Step::Open`], where the directory or its SHA256SUMS can't be read; [`Step::Check`], where the latter makes no sense.
+    /// [`Step::Open`] and [`Step::Read`] of the two; [`Step::Check`] if `SHA256SUMS` is malformed.
     pub fn open(dir: &Path) -> Result<Self> {
         let failed = |e: std::io::Error| Error::new(Step::Open, dir.display().to_string(), e);
         let (mut names, mut links) = (Vec::new(), Vec::new());
         for item in std::fs::read_dir(dir).map_err(failed)? {
-            let item = item.map_err(failed)?;
+            let item = item.map_err(|e| Error::new(Step::Read, dir.display().to_string(), e))?;
             if let Ok(name) = item.file_name().into_string()
                 && name.contains(PREFIX)
             {
-                // Most file systems say it at once.
+                // Free on most file systems.
                 if item.file_type().is_ok_and(|kind| !kind.is_file()) {
                     links.push(name.clone());
                 }
@@ -154,7 +153,7 @@ impl EmulatorDir {
                 let mut text = String::new();
                 file.take(SUMS_MAX + 1)
                     .read_to_string(&mut text)
-                    .map_err(|e| Error::new(Step::Open, path.as_str(), e))?;
+                    .map_err(|e| Error::new(Step::Read, path.as_str(), e))?;
                 if text.len() as u64 > SUMS_MAX {
                     return Err(Error::new(Step::Check, path, format!("it is longer than {SUMS_MAX} bytes")));
                 }
@@ -167,16 +166,16 @@ impl EmulatorDir {
         Ok(store)
     }
 
-    /// Does it list digests?
+    /// Does the directory have a `SHA256SUMS`?
     #[must_use]
     pub const fn is_verified(&self) -> bool {
         self.sums.is_some()
     }
 
-    /// The emulators that are used with that prefix and suffix, a file each, in the order of the table. Other tools of QEMU
-    /// (`qemu-img`, `qemu-system-x86_64`) are none.
+    /// The files of all emulators for that prefix and suffix, in the order of the table. Other tools of QEMU (`qemu-img`,
+    /// `qemu-system-x86_64`) aren't emulators.
     pub fn emulators(&self, prefix: &str, suffix: &str) -> impl Iterator<Item = String> {
-        // Rows that are run by one emulator follow each other.
+        // Rows of one emulator are adjacent.
         let mut emulators: Vec<_> = ARCHES.iter().map(|a| a.emulator).collect();
         emulators.dedup();
         emulators.into_iter().filter_map(move |emulator| self.find(emulator, prefix, suffix))
@@ -188,32 +187,31 @@ impl EmulatorDir {
         self.emulators(prefix, suffix).next().is_some()
     }
 
-    /// The names of the files that are listed in SHA256SUMS, emulators or not, there or not. No list can have its own digest.
+    /// The files in `SHA256SUMS`, except itself.
     pub fn listed(&self) -> impl Iterator<Item = &String> {
         self.sums.iter().flat_map(BTreeMap::keys).filter(|name| *name != SUMS)
     }
 
-    /// The path of a file as users and the kernel see it.
+    /// The path of a file, for users and for the kernel.
     #[must_use]
     pub fn path_of(&self, name: &str) -> String {
         self.dir.join(name).display().to_string()
     }
 
-    /// The name of the file that runs `emulator`'s programs: with that prefix and suffix; where there is none, with `-static` (most
-    /// packages), or with no suffix (Debian 13).
+    /// The file of an emulator: with that prefix and suffix, or else with `-static` (most packages), or with no suffix (Debian 13).
     #[must_use]
     pub fn find(&self, emulator: &str, prefix: &str, suffix: &str) -> Option<String> {
         let is_there = |name: &String| self.names.binary_search(name).is_ok();
         [suffix, STATIC, ""].iter().map(|s| format!("{prefix}{PREFIX}{emulator}{s}")).find(is_there)
     }
 
-    /// Where the file that is called `name` really is, after all links: what a handler that opens it holds.
+    /// The path of the file `name` without symlinks.
     ///
     /// # Errors
-    /// Where there is none, or it is outside of a directory that speaks of its own files only.
+    /// ENOENT; any if it is outside a directory with `SHA256SUMS`.
     pub fn real_path(&self, name: &str) -> std::io::Result<PathBuf> {
-        // What the kernel calls it: canonicalize would bring musl's realpath along. The standard library takes O_PATH for a part of
-        // musl's O_ACCMODE, and drops it; without it, a FIFO would hold us up for ever.
+        // By the kernel: canonicalize would link musl's realpath. The standard library takes O_PATH for a part of musl's O_ACCMODE
+        // and drops it; without it, opening a FIFO would block forever.
         let real = |path: &Path| -> std::io::Result<PathBuf> {
             let file = open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
             std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))
@@ -225,24 +223,24 @@ impl EmulatorDir {
             return Err(Errno::ENOENT.into());
         }
         if self.real.get().is_none() {
-            // Another thread's answer would be the same.
+            // Another thread would set the same.
             let _ = self.real.set(real(&self.dir)?);
         }
         Ok(self.real.get().map_or_else(|| self.dir.join(name), |dir| dir.join(name)))
     }
 
-    /// The path to open it by.
+    /// The path to open a file by.
     fn path_inside(&self, name: &str) -> std::io::Result<PathBuf> {
-        let speaks = self.sums.is_some() || name == SUMS;
-        Ok(self.dir.join(if speaks { self.linked_inside(name)? } else { name.into() }))
+        let is_listed = self.sums.is_some() || name == SUMS;
+        Ok(self.dir.join(if is_listed { self.linked_inside(name)? } else { name.into() }))
     }
 
     fn open_file(&self, name: &str) -> std::io::Result<(File, Metadata)> {
         open_file(&self.path_inside(name)?)
     }
 
-    /// The name of the file that the link `name` leads to. A directory that says what is in it (SHA256SUMS) speaks of its own
-    /// files; links that lead out of it are for those that say nothing (a host's /usr/bin).
+    /// The name of the file in this directory that the symlink `name` leads to. `SHA256SUMS` is about the directory's own files, so
+    /// symlinks out of it are only followed without one (a host's /usr/bin).
     fn linked_inside(&self, name: &str) -> std::io::Result<OsString> {
         let mut name = OsString::from(name);
         for _ in 0..LINKS_MAX {
@@ -251,7 +249,7 @@ impl EmulatorDir {
             match (parts.next(), parts.next()) {
                 (Some(Component::Normal(file)), None) => name = file.to_owned(),
                 _ => {
-                    let why = format!("it is a link to {}, outside of its directory", target.display());
+                    let why = format!("it is a symlink to {}, outside its directory", target.display());
                     return Err(std::io::Error::other(why));
                 }
             }
@@ -259,52 +257,53 @@ impl EmulatorDir {
         Err(Errno::ELOOP.into())
     }
 
-    /// Opens a binary, `through` another path if there is one, and checks all that can be known without running it; its digest last.
+    /// Opens an emulator, by the path `through` if given, and checks all that can be checked without running it; its digest last.
     ///
     /// # Errors
-    /// [`Step::Open`], where it can't be read; [`Step::Check`], where it is not what is demanded.
-    pub fn check(&self, name: &str, through: Option<&Path>, demands: Requirements<'_>) -> Result<Emulator> {
-        let unreadable = |e: std::io::Error| Error::new(Step::Open, self.path_of(name), e);
+    /// [`Step::Open`], [`Step::Read`]; [`Step::Check`] if it isn't as required.
+    pub fn check(&self, name: &str, through: Option<&Path>, required: Requirements<'_>) -> Result<Emulator> {
+        let unreadable = |e: std::io::Error| Error::new(Step::Read, self.path_of(name), e);
         let unfit = |why: String| Error::new(Step::Check, self.path_of(name), why);
         let opened = through.map_or_else(|| self.path_inside(name), |path| Ok(path.to_owned()));
-        let (mut file, metadata) = opened.and_then(|path| open_file(&path)).map_err(unreadable)?;
+        let (mut file, metadata) = opened
+            .and_then(|path| open_file(&path))
+            .map_err(|e| Error::new(Step::Open, self.path_of(name), e))?;
         if metadata.mode() & (libc::S_ISUID | libc::S_ISGID) != 0 {
             let why =
-                "it is set-uid or set-gid: whoever executes a foreign program would get its owner's rights";
-            return Err(unfit(why.to_owned()).hint("no emulator needs that bit: chmod ug-s takes it away"));
+                "it is setuid or setgid: everyone who runs a program by it would gain its owner's privileges";
+            return Err(unfit(why.to_owned()).hint("run `chmod ug-s` on it: no emulator needs these bits"));
         }
         let mut head = [0; HEAD_LEN];
         let found = fill(&mut file, &mut head).map_err(unreadable)?;
-        let exe = Executable::read(&head[..found], metadata.len()).map_err(|flaw| {
-            unfit(describe(&flaw))
-                .hint("the image or the download is damaged: pull it again, or reinstall the package")
-        })?;
-        if !(demands.runs)(exe.machine) {
-            let (theirs, ours) = (machine_name(exe.machine), demands.host.target);
-            return Err(unfit(format!("it is a program for {theirs} hosts, and this host is {ours}"))
-                .hint(format!("take the {ours} variant of the image or package")));
+        let exe = Executable::read(&head[..found], metadata.len())
+            .map_err(|flaw| unfit(describe(&flaw)).hint("pull the image again, or reinstall the package"))?;
+        if !(required.runs)(exe.machine) {
+            let (theirs, ours) = (machine_name(exe.machine), required.host.target);
+            return Err(unfit(format!("it is for {theirs} hosts, and this host is {ours}"))
+                .hint(format!("use the image or package for {ours}")));
         }
-        if let Some(loader) = exe.interpreter.filter(|_| demands.is_static) {
-            return Err(unfit(format!("it needs {loader}, which other root file systems don't have"))
-                .hint("-p takes statically linked binaries: qemu-user-static, or Debian 13's qemu-user"));
+        if let Some(loader) = exe.interpreter.filter(|_| required.is_static) {
+            return Err(unfit(format!("it is dynamically linked: containers would need {loader}")).hint(
+                "-p requires static emulators: those of qemu-user-static, or of Debian 13's qemu-user",
+            ));
         }
         let sum = self.compare(name, &mut file, &metadata)?;
         Ok(Emulator { file, machine: exe.machine, sum, metadata })
     }
 
-    /// Compares any file's digest with the one that is listed; its length.
+    /// Compares a file's digest with the list; returns its length in bytes.
     ///
     /// # Errors
-    /// As above.
+    /// As for [`EmulatorDir::check`].
     pub fn check_digest(&self, name: &str) -> Result<u64> {
         let opened = self.open_file(name);
         let (mut file, metadata) = opened.map_err(|e| Error::new(Step::Open, self.path_of(name), e))?;
         self.compare(name, &mut file, &metadata).map(|_| metadata.len())
     }
 
-    /// The digest of an open file, that is what SHA256SUMS says, if there is one; `before` is from before anything was read.
+    /// The digest of an open file, which matches `SHA256SUMS`, if there is one; `before` is from before anything was read.
     fn compare(&self, name: &str, file: &mut File, before: &Metadata) -> Result<Option<Sum>> {
-        let unreadable = |e: std::io::Error| Error::new(Step::Open, self.path_of(name), e);
+        let unreadable = |e: std::io::Error| Error::new(Step::Read, self.path_of(name), e);
         let unfit = |why: String| Error::new(Step::Check, self.path_of(name), why);
         let sum = match &self.sums {
             None => None,
@@ -315,7 +314,7 @@ impl EmulatorDir {
                 let found = digest(file).map_err(unreadable)?;
                 if found != *expected {
                     let text = format!("its sha256 is {}, and {SUMS} says {}", hex(&found), hex(expected));
-                    return Err(unfit(text).hint("the binary was changed or damaged: pull the image again"));
+                    return Err(unfit(text).hint("it was modified or damaged: pull the image again"));
                 }
                 Some(found)
             }
@@ -323,29 +322,29 @@ impl EmulatorDir {
         let after = file.metadata().map_err(unreadable)?;
         if Stamp::of(&after) != Stamp::of(before) {
             return Err(
-                unfit("it changed while it was read".to_owned()).hint("run again when it is complete")
+                unfit("it changed while qus read it".to_owned()).hint("run again when it is complete")
             );
         }
         Ok(sum)
     }
 }
 
-/// The suffix of statically linked binaries.
+/// The suffix of static emulators in most packages.
 pub const STATIC: &str = "-static";
 
 fn open_file(path: &Path) -> std::io::Result<(File, Metadata)> {
     let no_file = || std::io::Error::other("it is not a regular file");
-    // Looked at before it is opened: to open a device may do something already.
+    // Checked before it is opened: opening a device may have effects.
     if !path.metadata()?.is_file() {
         return Err(no_file());
     }
-    // Without O_NONBLOCK, a FIFO that has taken its place since would hold us up for ever.
+    // O_NONBLOCK: a FIFO may have replaced it.
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let metadata = file.metadata()?;
     if metadata.is_file() { Ok((file, metadata)) } else { Err(no_file()) }
 }
 
-/// Reads until `buffer` is full or the file ends; how many bytes there are.
+/// Reads until `buffer` is full or the file ends; returns the number of bytes.
 fn fill(file: &mut File, buffer: &mut [u8]) -> std::io::Result<usize> {
     let mut found = 0;
     while found < buffer.len() {
@@ -362,7 +361,7 @@ fn fill(file: &mut File, buffer: &mut [u8]) -> std::io::Result<usize> {
 /// The digest of a whole file.
 ///
 /// # Errors
-/// Those of reading it.
+/// Those of `read`.
 pub fn digest(file: &mut File) -> std::io::Result<Sum> {
     let mut hasher = Sha256::new();
     let mut chunk = vec![0; CHUNK];
@@ -380,7 +379,7 @@ pub fn digest(file: &mut File) -> std::io::Result<Sum> {
 /// The lines of `sha256sum`: 64 hexadecimal digits, a space, a space or `*`, a name.
 ///
 /// # Errors
-/// In words, which line makes no sense.
+/// The line that isn't of that form, for the user.
 pub fn parse_sums(text: &str) -> std::result::Result<BTreeMap<String, Sum>, String> {
     let mut sums = BTreeMap::new();
     for (number, line) in (1..).zip(text.lines().map(|l| l.trim_end_matches('\r'))) {
@@ -392,20 +391,20 @@ pub fn parse_sums(text: &str) -> std::result::Result<BTreeMap<String, Sum>, Stri
             Some((unhex(digits)?, name.strip_prefix("./").unwrap_or(name)))
         });
         let Some((sum, name)) = parsed else {
-            return Err(format!("line {number} is not a line of sha256sum"));
+            return Err(format!("line {number} is not in the format of sha256sum"));
         };
         if name.is_empty() || name.contains('/') {
-            return Err(format!("line {number} names a file outside of its directory"));
+            return Err(format!("line {number} names a file outside the directory"));
         }
         if sums.insert(name.to_owned(), sum).is_some_and(|other| other != sum) {
-            return Err(format!("it gives two digests for {name}"));
+            return Err(format!("it has two digests for {name}"));
         }
     }
     Ok(sums)
 }
 
 fn unhex(digits: &str) -> Option<Sum> {
-    // A sign is no digit, though Rust's numbers may have one.
+    // from_str_radix would accept a sign.
     if !digits.bytes().all(|d| d.is_ascii_hexdigit()) {
         return None;
     }
@@ -424,11 +423,12 @@ fn describe(flaw: &Flaw) -> String {
     match flaw {
         Flaw::NotElf => "it is not an ELF file".to_owned(),
         Flaw::NotExecutable => "it is an ELF file, but not an executable".to_owned(),
-        Flaw::Truncated { expected, found } => format!("it is cut off: {found} bytes of at least {expected}"),
+        Flaw::Truncated { expected, found } => {
+            format!("it is truncated: {found} bytes of at least {expected}")
+        }
     }
 }
 
-/// What users call such a machine.
 fn machine_name(found: Machine) -> String {
     ARCHES
         .iter()
@@ -449,18 +449,16 @@ mod tests {
 
     const ANY: Requirements<'_> = Requirements { runs: |_| false, host: &ARCHES[0], is_static: false };
 
-    /// The row that this program is of.
     fn own() -> &'static Arch {
         named(std::env::consts::ARCH).next().unwrap()
     }
 
-    /// What this very program fulfils.
     fn ours() -> Requirements<'static> {
         Requirements { runs: |machine| machine == own().machine_bytes(), host: own(), is_static: false }
     }
 
     #[test]
-    fn the_suffix_asked_for_is_first_then_static_then_none() {
+    fn the_requested_suffix_comes_first_then_static_then_none() {
         let d = dir("find");
         for name in ["qemu-arm", "qemu-arm-static", "qemu-arm-x", "qemu-mips-static", "qemu-mips", "qemu-ppc"]
         {
@@ -486,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn other_tools_of_qemu_are_no_emulators() {
+    fn other_tools_of_qemu_are_not_emulators() {
         let d = dir("tools");
         for name in
             "img system-x86_64 system-arm nbd io storage-daemon ga bridge-helper keymap armx".split(' ')
@@ -514,9 +512,9 @@ mod tests {
         assert_eq!(hex(&s.check("qemu-a", None, ours()).unwrap().sum.unwrap()), sum);
         assert_eq!(s.check_digest("qemu-a").unwrap(), bytes.len() as u64);
         assert_eq!(s.listed().collect::<Vec<_>>(), ["qemu-a"]);
-        let refused = |demands, name: &str| s.check(name, None, demands).unwrap_err().to_string();
+        let refused = |required, name: &str| s.check(name, None, required).unwrap_err().to_string();
         assert!(refused(ours(), "qemu-b").contains("does not list it"));
-        assert!(refused(ANY, "qemu-a").contains("is a program for"));
+        assert!(refused(ANY, "qemu-a").contains("it is for"));
         *bytes.last_mut().unwrap() ^= 1;
         std::fs::write(d.join("qemu-a"), &bytes).unwrap();
         assert!(refused(ours(), "qemu-a").contains("its sha256 is"));
@@ -525,7 +523,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_after_the_check_is_seen_and_another_mode_is_none() {
+    fn a_write_after_the_check_is_a_change_and_chmod_is_not() {
         let d = dir("stamp");
         let path = d.join("qemu-arm");
         std::fs::copy("/proc/self/exe", &path).unwrap();
@@ -548,7 +546,7 @@ mod tests {
         set_mode(0o755);
         assert!(listed.unchanged().unwrap());
         let last = listed.metadata.len() - 1;
-        // As long as before, and as old.
+        // With the same length and time.
         let file = OpenOptions::new().write(true).open(&path).unwrap();
         std::os::unix::fs::FileExt::write_all_at(&file, b"?", last).unwrap();
         file.set_modified(listed.metadata.modified().unwrap()).unwrap();
@@ -557,7 +555,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_while_it_is_read_is_refused() {
+    fn a_file_that_changes_while_it_is_read_is_refused() {
         let d = dir("racing");
         let path = d.join("qemu-arm");
         std::fs::write(&path, "one").unwrap();
@@ -566,12 +564,12 @@ mod tests {
         assert_eq!(s.compare("qemu-arm", &mut file, &before), Ok(None));
         std::fs::write(&path, "longer").unwrap();
         let error = s.compare("qemu-arm", &mut file, &before).unwrap_err();
-        assert!(error.to_string().contains("it changed while it was read"), "{error}");
+        assert!(error.to_string().contains("it changed while qus read it"), "{error}");
         std::fs::remove_dir_all(d).unwrap();
     }
 
     #[test]
-    fn a_real_path_is_where_the_file_is_after_all_links() {
+    fn a_real_path_follows_all_symlinks() {
         let d = dir("links");
         let real = d.canonicalize().unwrap();
         std::fs::create_dir_all(d.join("in")).unwrap();
@@ -590,7 +588,7 @@ mod tests {
         assert!(of("qemu-ppc").is_err());
         std::fs::write(d.join("in").join(SUMS), "").unwrap();
         assert_eq!(of("qemu-armeb").unwrap(), real.join("in/qemu-arm"));
-        assert!(of("qemu-mips").unwrap_err().to_string().contains("outside of its directory"));
+        assert!(of("qemu-mips").unwrap_err().to_string().contains("outside its directory"));
         std::fs::remove_dir_all(d).unwrap();
     }
 
@@ -606,7 +604,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_are_those_of_sha256sum_and_nothing_else() {
+    fn only_the_format_of_sha256sum_is_accepted() {
         let sum = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         let of = |text: &str| parse_sums(text).map(|m| m.into_keys().collect::<Vec<_>>());
         assert_eq!(

@@ -4,23 +4,23 @@
 //!
 //! | file | its one job |
 //! |---|---|
-//! | [`cli`] | a dialect each → one [`request::Command`]; no I/O |
+//! | [`cli`] | the dialects → [`request::Command`]s; no I/O |
 //! | [`report`] | [`outcome::Report`] → text or JSON |
-//! | [`commands`] | one file a verb, and `install/` a file a step |
-//! | [`request`], [`outcome`] | what can be asked, what came of it: data |
-//! | `plan` | (asked for, registered, native) → actions; pure |
+//! | [`commands`] | one file for each verb; `install/` has one for each step |
+//! | [`request`], [`outcome`] | what can be requested, what came of it: data |
+//! | `plan` | (requested, registered, native) → actions; pure |
 //! | `anchor` | a binfmt_misc to register in, and the detached trees that keep it |
-//! | `userns` | which binfmt_misc is ours, and what a mount of it would hide |
+//! | `userns` | which binfmt_misc belongs to this user namespace, and what mounting it would hide |
 //! | `mounts` | private mount namespaces, tmpfs, overlay |
 //! | `probe` | runs tiny programs: verdicts |
-//! | `host` | what this kernel and this program are |
-//! | [`emulators`] | the QEMU binaries: find, check, digest |
+//! | `host` | the architectures of this kernel and of this program |
+//! | [`emulators`] | finds and checks emulators |
 //! | `binfmt` | a binfmt_misc directory: list, register, remove |
 //! | [`rule`] | registration line ⇄ the kernel's text of an entry; pure |
 //! | [`arch`] | the table |
 //! | [`elf`] | header facts → magic and mask |
-//! | `sys` | system calls; the only place with `unsafe` |
-//! | [`error`] | what failed, on what, why, hint, exit code |
+//! | `sys` | system calls; the only file with `unsafe` |
+//! | [`error`] | the call that failed, on what, why, hint, exit code |
 
 mod anchor;
 pub mod arch;

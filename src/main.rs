@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     match holder {
         Some(holder) if exit == ExitCode::SUCCESS => say(&render(&holder.wait())),
         Some(holder) => {
-            // Nobody could be told that it stays, so nobody would end it. stdout has failed already.
+            // The report could not be delivered, so nobody would know that this process stays. stdout has failed already.
             say(&Rendered { stdout: String::new(), ..render(&holder.release()) });
             exit
         }
@@ -29,13 +29,13 @@ fn main() -> ExitCode {
 }
 
 fn say(said: &Rendered) -> ExitCode {
-    // Where stderr is closed or full, there is nobody left to tell.
+    // If stderr fails, there is nowhere left to report it.
     let _ = std::io::stderr().write_all(said.stderr.as_bytes());
     let written =
         std::io::stdout().write_all(said.stdout.as_bytes()).and_then(|()| std::io::stdout().flush());
     let exit = match written {
         Ok(()) => said.exit,
-        // A reader that has seen enough is not our failure.
+        // A reader that stops early is no failure of qus.
         Err(e) if e.kind() == ErrorKind::BrokenPipe => said.exit,
         Err(e) => {
             let error = Error::new(Step::Write, "the output", e);

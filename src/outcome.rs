@@ -8,40 +8,39 @@ use crate::error::Error;
 use crate::probe::RanBy;
 use crate::rule::Entry;
 
-/// Our own version.
+/// The version of qus.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The commit that this was built from, if scripts/build-entrypoint built it in a git checkout; what follows it says that
-/// there were changes.
+/// The commit that scripts/build-entrypoint built this from, in a git checkout; `-modified` follows if there were changes.
 pub const REVISION: Option<&str> = option_env!("QUS_REVISION");
 
-/// What came of one command.
+/// The result of one command.
 #[derive(Debug)]
 pub enum Outcome {
-    /// This text is the answer.
+    /// A text to print.
     Text(&'static str),
-    /// These are the handlers.
+    /// The handlers.
     Listing {
-        /// In the order of their names.
+        /// Sorted by name.
         entries: Vec<Entry>,
-        /// `false`: the kernel uses none of them.
+        /// `false`: binfmt_misc is disabled, and the kernel uses none of them.
         enabled: bool,
     },
-    /// What runs here.
+    /// The platforms that run here.
     Status {
-        /// OCI platforms, those that this kernel runs itself first.
+        /// OCI platforms, native ones first.
         supported: Vec<&'static str>,
         /// The names of the handlers that are enabled.
         emulators: Vec<String>,
     },
-    /// These architectures' programs ran, through what, and how long each took.
+    /// Programs of these architectures ran.
     Checked {
         /// In the order of the table.
         results: Vec<CheckResult>,
     },
-    /// What is right and wrong.
+    /// A diagnosis.
     Findings {
-        /// In the order in which they are to be read.
+        /// In reading order.
         findings: Vec<Finding>,
     },
     /// The emulators were checked.
@@ -52,126 +51,136 @@ pub enum Outcome {
         files: usize,
         /// Their total size.
         bytes: u64,
-        /// Were their digests compared?
+        /// Were digests compared?
         hashed: bool,
         /// How long it took.
         took: Duration,
     },
-    /// What became of each target.
+    /// The result for each target.
     Targets {
         /// Sorted by name.
         results: Vec<TargetResult>,
-        /// Nothing was done; the results say what would be.
+        /// Nothing was changed: the results are those that a run would have.
         dry_run: bool,
     },
-    /// This is qus [`VERSION`], of [`REVISION`].
+    /// [`VERSION`] and [`REVISION`].
     Version {
-        /// One of the emulators: its path, and the first line of what it says.
+        /// The path of one emulator, and the first line of its version.
         emulator: Option<(String, String)>,
     },
-    /// These files were written, or would be.
+    /// Files that were written, or would be.
     Files {
-        /// Their paths, with what is in each where nothing was written.
+        /// Their paths; with contents if they were not written.
         files: Vec<(PathBuf, Option<String>)>,
     },
-    /// These files are the answer.
+    /// Files to print.
     Printed {
-        /// Their names, and what is in each.
+        /// Their names and contents.
         files: Vec<(String, String)>,
-        /// How they are told apart.
+        /// What separates them.
         separator: Separator,
     },
 }
 
-/// How several files are told apart where they are printed as one.
+/// What separates several files on stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Separator {
-    /// Not at all: together they are such a file, too.
+    /// Nothing: together they are a file of that format.
     Not,
-    /// By their names, in a comment.
+    /// Their names, in a comment.
     ByName,
-    /// As documents of YAML.
+    /// `---`, as YAML documents.
     AsDocuments,
 }
 
-/// A program of one architecture ran.
+/// A program that ran.
 #[derive(Debug)]
 pub struct CheckResult {
-    /// The name of its row.
+    /// The name of its architecture.
     pub name: &'static str,
     /// What ran it.
     pub by: RanBy,
     /// From fork to exit.
     pub took: Duration,
-    /// What its interpreter says of itself, if that was asked for.
+    /// The version of its interpreter, if requested.
     pub version: Option<String>,
 }
 
-/// What became of one row of the table, or of one handler.
+/// The result for one architecture, or for one handler.
 #[derive(Debug)]
 pub struct TargetResult {
     /// The handler's name without `qemu-`.
     pub name: String,
-    /// What was done.
+    /// What was done, or is there.
     pub state: State,
-    /// The interpreter and the flags, where there is a handler.
+    /// Interpreter and flags, if there is a handler.
     pub handler: Option<(String, String)>,
-    /// How the binary was verified; `None` where it was not.
+    /// Does the emulator match `SHA256SUMS`?
     pub verified: bool,
     /// How long a program of that architecture took to run.
     pub proof: Option<Duration>,
-    /// The line that would be written to `register`, where nothing was done.
+    /// The rule, for a dry run.
     pub rule: Option<String>,
-    /// What keeps the handler alive when qus has exited.
+    /// What keeps the handler after qus exits.
     pub keeper: Option<Keeper>,
+    /// The third-party handler that runs its programs.
+    pub left_to: Option<String>,
 }
 
 impl TargetResult {
-    /// A line that says no more than this.
     pub(crate) fn new(name: &str, state: State) -> Self {
         let name = name.to_owned();
-        Self { name, state, handler: None, verified: false, proof: None, rule: None, keeper: None }
+        Self {
+            name,
+            state,
+            handler: None,
+            verified: false,
+            proof: None,
+            rule: None,
+            keeper: None,
+            left_to: None,
+        }
     }
 }
 
-/// What was done about it.
+/// What was done for a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Registered.
     Registered,
-    /// Registered in the place of another handler of that name.
+    /// Registered; it replaced another handler of that name.
     Replaced,
-    /// The same handler was there.
+    /// The handler was there already.
     Already,
-    /// This kernel runs it itself.
+    /// This kernel runs its programs natively.
     Native,
-    /// Another maker's handler runs it.
+    /// A third-party handler runs its programs.
     ThirdParty,
     /// Removed.
     Removed,
-    /// There was none.
+    /// There was no such handler.
     Absent,
-    /// There is no binary for it here.
+    /// There is no emulator for it here.
     NotCarried,
-    /// It failed; an error says why.
+    /// It failed; an error has the reason.
     Failed,
 }
 
-/// All that a run has to say.
+/// The result of a run.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// What came of each command.
+    /// Of each command.
     pub outcomes: Vec<Outcome>,
-    /// What a user should know, though nothing failed.
+    /// What users should know, although nothing failed.
     pub notes: Vec<String>,
     /// What failed.
     pub errors: Vec<Error>,
-    /// Something that was only looked at is broken.
+    /// `doctor` found something broken.
     pub unhealthy: bool,
 }
 
 impl Report {
-    /// Something that a user should know; said once.
+    /// Adds a note, once.
     pub(crate) fn note(&mut self, text: impl Into<String>) {
         let text = text.into();
         if !self.notes.contains(&text) {
@@ -183,23 +192,23 @@ impl Report {
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Grade {
-    /// As it should be.
+    /// Fine.
     Good,
-    /// It works, and may stop doing so.
+    /// It works, but may stop working.
     Warning,
     /// It doesn't work.
     Broken,
 }
 
-/// One thing that was looked at.
+/// The diagnosis of one thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What it is about.
+    /// The thing.
     pub about: String,
     /// How bad it is.
     pub grade: Grade,
-    /// What was seen.
+    /// What it is like.
     pub seen: String,
-    /// What to do.
+    /// What to do about it.
     pub remedy: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! What came of a run → text or JSON, and the exit code. It decides nothing else and writes nothing.
+//! Renders a report as text or JSON, with its exit code. Writes nothing.
 
 mod json;
 mod text;
@@ -10,28 +10,29 @@ use crate::outcome::{Grade, REVISION, Report, VERSION};
 use crate::probe::RanBy;
 use crate::rule::{Entry, Match, Owner};
 
-/// What is to be written where, and the exit code.
+/// A rendered report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendered {
     /// Results.
     pub stdout: String,
     /// Notes and errors.
     pub stderr: String,
-    /// How it ended.
+    /// The exit code.
     pub exit: Exit,
 }
 
-/// A command line that was not understood.
+/// Renders a usage error.
 #[must_use]
 pub fn misuse(error: &Error) -> Rendered {
     Rendered { stdout: String::new(), stderr: error.line(), exit: error.exit() }
 }
 
-/// Everything that a run has to say, or with `quiet` what went wrong; a document that is asked for is printed all the same.
+/// Renders a report: notes before errors, so that stderr ends with an error. `quiet` leaves only errors, and the JSON document if
+/// requested.
 #[must_use]
 pub fn render(report: &Report, json: bool, quiet: bool) -> Rendered {
-    let unwell = report.unhealthy.then_some(Exit::Failed);
-    let exit = report.errors.iter().map(Error::exit).chain(unwell).max().unwrap_or(Exit::Done);
+    let unhealthy = report.unhealthy.then_some(Exit::Failed);
+    let exit = report.errors.iter().map(Error::exit).chain(unhealthy).max().unwrap_or(Exit::Done);
     let stdout = match (json, quiet) {
         (true, _) => json::document(report, exit),
         (false, true) => String::new(),
@@ -58,7 +59,7 @@ const fn by_key(by: &RanBy) -> Option<&'static str> {
     }
 }
 
-/// Which row of the table its programs are of.
+/// The architecture of its programs.
 fn architecture(entry: &Entry) -> String {
     let takes = |a: &&Arch| Entry { enabled: true, ..entry.clone() }.matches(a.pattern.magic());
     match (&entry.matches, ARCHES.iter().find(takes)) {
@@ -68,7 +69,7 @@ fn architecture(entry: &Entry) -> String {
     }
 }
 
-/// Whose a handler is, as it is called in all reports.
+/// The owner of a handler, in text and JSON.
 fn owner(entry: &Entry) -> &'static str {
     match entry.owner() {
         Owner::Qus => "qus",

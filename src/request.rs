@@ -1,4 +1,4 @@
-//! What can be asked for. Data only: nothing here touches a file.
+//! What can be requested. Data only; no I/O.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -6,68 +6,68 @@ use std::path::PathBuf;
 use crate::arch::{ARCHES, Arch};
 use crate::emulators::STATIC;
 
-/// One thing that is asked for.
+/// A command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Print this text.
     Say(&'static str),
     /// Show the handlers.
     List,
-    /// Tell which platforms run here.
+    /// Show which platforms run here.
     Status {
         /// Where to mount binfmt_misc.
         mount: Option<PathBuf>,
     },
-    /// Look for what is wrong.
+    /// Diagnose this host.
     Doctor,
     /// Register handlers.
     Install(Install),
-    /// Register these handlers, and remove all others that are called `qemu-*`.
+    /// Register these handlers, and remove all others named `qemu-*`.
     Reset(Install),
-    /// Remove handlers. All, or all but some, are those that no target is known for, too.
+    /// Remove handlers.
     Remove(Remove),
-    /// Write files of handlers for the host's own tools, which register at boot.
+    /// Write files for the host's own tools, which register the handlers at boot.
     Export(Export),
-    /// Write files that have qus run: at boot, in a cluster, before a service.
+    /// Write files that run qus at boot, in a cluster or before a service.
     Deploy(Deploy),
-    /// Check the binaries, and register nothing.
+    /// Check the emulators.
     Verify(HandlerOptions),
-    /// Tell our version, and that of the binaries.
+    /// Show the versions of qus and of an emulator.
     Version(HandlerOptions),
-    /// Tell whether programs of these targets run here.
+    /// Check whether programs of these targets run here.
     Check {
         /// Which.
         targets: Targets,
-        /// Ask what runs them for its version, too.
+        /// Also show the versions of their interpreters.
         version: bool,
     },
-    /// Execute a program with handlers of its own, in our place.
+    /// Execute a program with private handlers.
     Run {
-        /// Which handlers it gets.
+        /// The targets of these handlers.
         targets: Targets,
-        /// How they are.
+        /// Their options.
         options: HandlerOptions,
         /// The program and its arguments.
         words: Vec<OsString>,
     },
-    /// Give `sh` these words, in our place.
+    /// Execute `sh` with these words.
     Shell(Vec<OsString>),
 }
 
-/// Which targets are meant.
+/// A set of targets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Targets {
-    /// All that there are.
+    /// All.
     #[default]
     All,
-    /// All but these: as with all, what is not there is not missed.
+    /// All but these. As with all, missing emulators are no error.
     AllBut(Vec<&'static str>),
-    /// These, by their own names.
+    /// These.
     These(Vec<&'static str>),
 }
 
 impl Targets {
-    /// Was each of them asked for by its name?
+    /// Was each of them requested by its name?
     #[must_use]
     pub const fn are_named(&self) -> bool {
         matches!(self, Self::These(_))
@@ -83,28 +83,28 @@ impl Targets {
     }
 }
 
-/// Where a host's package has the QEMU binaries.
+/// Where packages install emulators.
 pub const HOST_DIR: &str = "/usr/bin";
 
-/// How a handler shall be.
+/// Options of handlers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandlerOptions {
-    /// The directory of the QEMU binaries; `None`: the image's own, or the host's.
+    /// The directory of the emulators; `None`: the image's or the host's.
     pub dir: Option<PathBuf>,
-    /// What stands before `qemu-TARGET` in their names.
+    /// What precedes `qemu-TARGET` in their names.
     pub prefix: String,
     /// What follows `qemu-TARGET` in their names.
     pub suffix: String,
-    /// Flag `F`: open the binary now and keep it.
+    /// Flag `F`: the kernel opens the emulator now, and keeps it open.
     pub persistent: bool,
-    /// Flag `C`: credentials of the program.
+    /// Flag `C`: setuid programs gain privileges.
     pub credentials: bool,
-    /// Flag `P`: the program's own `argv[0]`. `None`: where the kernel supports it end to end.
+    /// Flag `P`: programs see their own `argv[0]`. `None`: if kernel and QEMU support it.
     pub preserve_argv0: Option<bool>,
 }
 
 impl Default for HandlerOptions {
-    /// As in `-s -- -p`.
+    /// As for `-s -- -p`.
     fn default() -> Self {
         Self {
             dir: None,
@@ -122,26 +122,26 @@ impl Default for HandlerOptions {
 pub struct Install {
     /// For which targets.
     pub targets: Targets,
-    /// How they shall be.
+    /// Of the handlers.
     pub options: HandlerOptions,
-    /// Only say what would be done.
+    /// Only show what would be done.
     pub dry_run: bool,
-    /// Execute a program of each target at the end.
+    /// Run a program of each target.
     pub prove: bool,
-    /// Override handlers of other makers.
+    /// Take precedence over third-party handlers.
     pub force: bool,
-    /// Register anew what would be kept.
+    /// Register again what is there already.
     pub replace: bool,
-    /// In a user namespace: go on where handlers of the host will be missed.
+    /// In a user namespace: register even if that shadows handlers of the host.
     pub shadow_host: bool,
-    /// Stay, and keep them alive.
+    /// Stay, and keep the handlers.
     pub hold: Option<Hold>,
-    /// Where to mount binfmt_misc, if not where it is mounted usually.
+    /// Where to mount binfmt_misc, instead of the usual directory.
     pub mount: Option<PathBuf>,
 }
 
 impl Install {
-    /// Register these handlers, with proof, over nobody else's, and end.
+    /// Register these handlers, with the defaults of everything else.
     #[must_use]
     pub const fn new(targets: Targets, options: HandlerOptions) -> Self {
         Self {
@@ -158,39 +158,39 @@ impl Install {
     }
 }
 
-/// How to stay.
+/// Options of `hold`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hold {
-    /// Remove at the end what this run has registered.
+    /// Finally remove what this run has registered.
     pub clean: bool,
-    /// End when a handler is lost, rather than register it again.
+    /// Exit when a handler is lost, instead of registering it again.
     pub strict: bool,
 }
 
-/// Remove handlers. All, or all but some, are those that no target is known for, too.
+/// Remove handlers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remove {
-    /// Of which targets; all: every handler named `qemu-*`.
+    /// Of which targets. All, or all but some, includes handlers named `qemu-*` of no known target.
     pub targets: Targets,
-    /// Handlers called `qemu-*` that are no target's, by their whole names.
+    /// Full names of other handlers, `qemu-*`.
     pub handlers: Vec<String>,
-    /// Remove them although that would take handlers of others along.
+    /// Remove them even if third-party handlers vanish with them.
     pub force: bool,
-    /// Only say what would be done.
+    /// Only show what would be done.
     pub dry_run: bool,
-    /// Where to mount binfmt_misc, if not where it is mounted usually.
+    /// Where to mount binfmt_misc, instead of the usual directory.
     pub mount: Option<PathBuf>,
 }
 
 impl Remove {
-    /// Remove these, now.
+    /// Remove these, with the defaults of everything else.
     #[must_use]
     pub const fn of(targets: Targets) -> Self {
         Self { targets, handlers: Vec::new(), force: false, dry_run: false, mount: None }
     }
 }
 
-/// Whose file describes the handlers.
+/// The format of a file with handlers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// binfmt.d(5), read by systemd-binfmt.
@@ -199,62 +199,62 @@ pub enum Format {
     UpdateBinfmts,
 }
 
-/// Write files of handlers.
+/// Write files with handlers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Export {
     /// For which targets.
     pub targets: Targets,
-    /// How the handlers shall be.
+    /// Of the handlers.
     pub options: HandlerOptions,
-    /// In which format.
+    /// The format.
     pub format: Format,
-    /// Into which directory; `None`: to stdout.
+    /// The directory to write to; `None`: stdout.
     pub to: Option<PathBuf>,
-    /// For which host (as `uname -m` or `HOST_ARCH` calls it); `None`: for this one.
+    /// The host that they are for, named as by `uname -m`; `None`: this one.
     pub host: Option<String>,
-    /// Only say what would be written.
+    /// Only show what would be written.
     pub dry_run: bool,
 }
 
-/// What has qus run.
+/// What runs qus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Runner {
-    /// A unit of systemd, by an engine.
+    /// A systemd unit with an engine.
     Systemd(Engine),
-    /// A unit of systemd, that needs no engine.
+    /// A systemd unit without one.
     SystemdHost,
-    /// A service of `OpenRC`, that needs no engine.
+    /// An `OpenRC` service without an engine.
     OpenRc,
     /// A `DaemonSet`.
     Kubernetes,
-    /// A service of compose.
+    /// A Compose service.
     Compose,
 }
 
 /// What runs the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
-    /// Docker, which has a service of its own.
+    /// Docker, which is a service.
     Docker,
-    /// Podman, which has none.
+    /// Podman, which isn't.
     Podman,
 }
 
-/// Write files that have qus run. The texts in it must have been checked for characters that have a meaning in such files.
+/// Write files that run qus. Its strings must have no character with a meaning in these files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deploy {
-    /// By what.
+    /// What runs it.
     pub by: Runner,
-    /// For which targets, in this order.
+    /// For which targets.
     pub targets: Targets,
-    /// Which image.
+    /// The image.
     pub image: String,
-    /// Where qus is on that host.
+    /// The path of qus on that host.
     pub program: String,
-    /// Where the QEMU binaries are on that host.
+    /// The directory of the emulators on that host.
     pub dir: String,
-    /// Into which directory; `None`: to stdout.
+    /// The directory to write to; `None`: stdout.
     pub to: Option<PathBuf>,
-    /// Only say what would be written.
+    /// Only show what would be written.
     pub dry_run: bool,
 }

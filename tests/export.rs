@@ -139,15 +139,11 @@ fn files_name_the_emulators_that_are_there_as_they_are_called() {
     let missing = "qus: note: there is no emulator in DIR yet for: alpha";
     for (line, named, notes) in [
         ("sh4", "qemu-sh4-static", ""),
-        (
-            "hppa sh4",
-            "qemu-hppa qemu-sh4-static",
-            "qus: note: there is no qemu-hppa-static in DIR: using qemu-hppa",
-        ),
+        ("hppa sh4", "qemu-hppa qemu-sh4-static", "qus: note: no qemu-hppa-static in DIR: using qemu-hppa"),
         (
             "hppa sh4 --suffix -x",
             "qemu-hppa qemu-sh4-static",
-            "qus: note: there is no qemu-hppa-x in DIR: using qemu-hppa, and likewise for others",
+            "qus: note: no qemu-hppa-x in DIR: using qemu-hppa, the same for others",
         ),
         ("alpha sh4", "qemu-alpha-static qemu-sh4-static", missing),
     ] {

@@ -1,4 +1,4 @@
-//! Telling whether programs of these targets run here.
+//! Checks whether programs of the targets run here.
 
 use std::os::fd::AsRawFd;
 use std::path::Path;
@@ -11,12 +11,12 @@ use crate::probe::{self, RanBy, Verdict};
 use crate::request::Targets;
 use crate::{host, sys};
 
-/// Runs a program of each target; mounts nothing and needs no privileges.
+/// Runs a program of each target. Mounts nothing, needs no privileges.
 pub(super) fn check(targets: &Targets, version: bool, report: &mut Report) -> Done {
     host::check_proc()?;
     let rows = targets.rows().collect::<Vec<_>>();
     let verdicts = probe::run(&rows);
-    // All of them together: each takes a few milliseconds.
+    // For all versions together: each takes a few milliseconds.
     let until = Instant::now() + sys::CHILD_LIMIT;
     let mut results = Vec::new();
     for (arch, verdict) in rows.iter().zip(verdicts) {
@@ -28,7 +28,7 @@ pub(super) fn check(targets: &Targets, version: bool, report: &mut Report) -> Do
             other if other.is_unclear() => report.errors.push(probe::failure(arch, &other)),
             other => {
                 let hint = if probe::is_native(arch) {
-                    "this kernel runs them itself; remove the handler that takes them (`qus list` shows it)"
+                    "this kernel runs them natively: remove the handler that takes them (`qus list` shows it)"
                         .to_owned()
                 } else {
                     format!("`qus install {}` registers an emulator for them", arch.target)
@@ -40,7 +40,7 @@ pub(super) fn check(targets: &Targets, version: bool, report: &mut Report) -> Do
     Ok(Outcome::Checked { results })
 }
 
-/// The first line that an interpreter prints for `--version`; that very file is executed, wherever it may be.
+/// The first line that an interpreter prints for `--version`. The open file is executed, wherever its path is.
 fn version_of(by: &RanBy, until: Instant) -> Option<String> {
     let RanBy::Interpreter(file) = by else { return None };
     said_by(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())), "qemu", until)

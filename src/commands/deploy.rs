@@ -1,5 +1,5 @@
-//! Files that have qus run: at boot, in a cluster, before a service. Those in `manifests/` are the templates: each is whole
-//! and valid as it stands, and what is asked for takes the place of its example.
+//! Files that run qus at boot, in a cluster or before a service. The templates are the files in `manifests/`, which are valid as
+//! they are; what is requested replaces their examples.
 
 use super::files::deliver;
 use crate::arch::targets;
@@ -14,14 +14,14 @@ const DAEMONSET: &str = include_str!("../../manifests/kubernetes/daemonset.yaml"
 const KUSTOMIZATION: &str = include_str!("../../manifests/kubernetes/kustomization.yaml");
 const COMPOSE: &str = include_str!("../../manifests/compose.yaml");
 
-/// What a template has in the places of the image, of qus itself, of the QEMU binaries, and of a platform.
+/// The examples in the templates: image, qus, directory of emulators, platform.
 const IMAGE: &str = "docker.io/aptman/qus";
 const PROGRAM: &str = "/usr/local/bin/qus";
 const DIR: &str = "/usr/local/lib/qus";
 const PLATFORM: &str = "linux/arm64";
 
 impl Deploy {
-    /// All targets, with what the templates have.
+    /// All targets, with the examples of the templates.
     pub fn new(by: Runner) -> Self {
         Self {
             by,
@@ -37,7 +37,7 @@ impl Deploy {
 
 pub(super) fn deploy(request: &Deploy, report: &mut Report) -> Outcome {
     let files = files(request).into_iter().map(|(name, text)| (name.to_owned(), text)).collect();
-    // Kustomize alone reads that file; what is printed is for `kubectl apply -f -`.
+    // Only kustomize reads that file; stdout is for `kubectl apply -f -`.
     let printed = |files: Vec<(String, String)>| match request.to {
         None => files.into_iter().filter(|(_, text)| text != KUSTOMIZATION).collect(),
         Some(_) => files,
@@ -62,7 +62,7 @@ fn files(request: &Deploy) -> Vec<(&'static str, String)> {
     match request.by {
         Runner::Systemd(Engine::Docker) => vec![("qus.service", fill(SYSTEMD, &[image, assignment]))],
         Runner::Systemd(Engine::Podman) => {
-            // It has no service that would have to run.
+            // Podman has no service that must run.
             let engine =
                 [("Requires=docker.service\n", ""), ("docker.service ", ""), ("bin/docker", "bin/podman")];
             let [needs, after, program] = engine;
@@ -80,7 +80,7 @@ fn files(request: &Deploy) -> Vec<(&'static str, String)> {
         Runner::Compose => {
             let example = request.targets.rows().find_map(|a| a.platforms.first().copied());
             let platform = if request.targets == Targets::All { Some(PLATFORM) } else { example };
-            // The service that waits is an example: without a platform that containers have, there is none.
+            // The second service is an example, left out if the targets have no OCI platform.
             let text = match platform {
                 Some(_) => COMPOSE,
                 None => COMPOSE.split_inclusive("\n\n").next().unwrap_or(COMPOSE).trim_end(),
@@ -92,7 +92,7 @@ fn files(request: &Deploy) -> Vec<(&'static str, String)> {
     }
 }
 
-/// The template, with the second of each pair in the places of the first.
+/// Replaces the first of each pair by the second, in one pass.
 fn fill(template: &str, changes: &[(&str, &str)]) -> String {
     let (mut out, mut rest) = (String::new(), template);
     let next =
@@ -119,7 +119,7 @@ mod tests {
     ];
 
     #[test]
-    fn nothing_of_the_templates_examples_is_left_where_something_else_is_asked_for() {
+    fn no_example_is_left_where_something_else_is_requested() {
         for by in EVERY {
             let request = Deploy {
                 targets: Targets::These(vec!["riscv64", "s390x"]),
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_exported_without_wishes_is_the_file_in_manifests() {
+    fn an_export_with_defaults_is_the_file_in_manifests() {
         let whole = |by, targets: &[&'static str]| {
             let targets = if targets.is_empty() { Targets::All } else { Targets::These(targets.to_vec()) };
             files(&Deploy { targets, ..Deploy::new(by) })
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn one_change_does_not_change_what_another_has_put_there() {
+    fn a_replacement_is_not_replaced_again() {
         assert_eq!(fill("a b c", &[("a", "b"), ("b", "c"), ("c", "")]), "b c ");
         assert_eq!(fill("abc", &[("x", "y")]), "abc");
     }

@@ -1,4 +1,4 @@
-//! What is right and wrong on this host, and for everything wrong the command that fixes it. It changes nothing.
+//! Diagnoses this host. Each problem comes with the command that fixes it. Changes nothing.
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ pub(super) fn doctor(report: &mut Report) -> Done {
     let place = Namespaces::look()?;
     let mut findings = vec![kernel(), namespace(place)];
     findings.extend(privileges());
-    // Asked before it is looked at: for that, one may be mounted at the same place.
+    // Before listing the handlers, which may mount it at the same place.
     let is_there = place.is_own_mounted(Path::new(USUAL_DIR)).unwrap_or(false);
     let seen =
         place.binfmt_for_reading(None).and_then(|binfmt| Ok((binfmt.entries()?, binfmt.is_enabled()?)));
@@ -72,7 +72,7 @@ fn namespace(place: Namespaces) -> Finding {
     finding("place", Grade::Good, seen, None)
 }
 
-/// What may keep this process from mounting.
+/// What may forbid this process to mount.
 fn privileges() -> Vec<Finding> {
     /// `CAP_SYS_ADMIN` in include/uapi/linux/capability.h.
     const SYS_ADMIN: u32 = 21;
@@ -88,8 +88,8 @@ fn privileges() -> Vec<Finding> {
         finding(
             "privileges",
             Grade::Warning,
-            "no CAP_SYS_ADMIN: nothing can be mounted or registered from here",
-            Some("run as root, or the container with --cap-add SYS_ADMIN; `qus run` needs neither"),
+            "no CAP_SYS_ADMIN: cannot mount or register anything from here",
+            Some("run as root, or run the container with --cap-add SYS_ADMIN; `qus run` needs neither"),
         )
     }];
     let profile = std::fs::read_to_string("/proc/self/attr/current").unwrap_or_default();
@@ -117,7 +117,7 @@ fn mount(place: Namespaces, is_there: bool, enabled: bool) -> Finding {
         return finding(
             "binfmt_misc",
             Grade::Broken,
-            "switched off: the kernel uses no handler",
+            "disabled: the kernel uses no handler",
             Some("echo 1 > /proc/sys/fs/binfmt_misc/status"),
         );
     }
@@ -128,7 +128,7 @@ fn mount(place: Namespaces, is_there: bool, enabled: bool) -> Finding {
         (true, false) => finding(
             "binfmt_misc",
             Grade::Warning,
-            "not mounted on the host: handlers live only as long as something else holds them",
+            "not mounted on the host: handlers vanish when nothing else holds it",
             Some(MOUNT),
         ),
         (false, true) => finding("binfmt_misc", Grade::Good, "mounted here", None),
@@ -149,7 +149,7 @@ fn flushing(place: Namespaces, entries: &[Entry]) -> Option<Finding> {
     })
 }
 
-/// What is to be said of one handler.
+/// The finding about a handler.
 fn handler(e: &Entry, entries: &[Entry], rows: &[Surveyed], place: Namespaces) -> Finding {
     let is_third_party = !e.name.starts_with(PREFIX) && !e.is_qemu();
     let fixed = Flags::parse(&e.flags).fix_binary;
@@ -168,10 +168,10 @@ fn handler(e: &Entry, entries: &[Entry], rows: &[Surveyed], place: Namespaces) -
     let interpreter = &e.interpreter;
     let (grade, seen) = match stray {
         _ if !e.enabled && is_third_party => {
-            // Who disabled it had a reason.
+            // Disabled on purpose.
             (Grade::Good, format!("third-party, disabled: {interpreter}"))
         }
-        _ if e.is_trial() => (Grade::Warning, "left by a run of qus that was interrupted".to_owned()),
+        _ if e.is_trial() => (Grade::Warning, "left by an interrupted run of qus".to_owned()),
         _ if !e.enabled => (Grade::Broken, "disabled".to_owned()),
         Some((arch, ..)) => {
             let name = arch.name;
@@ -180,23 +180,24 @@ fn handler(e: &Entry, entries: &[Entry], rows: &[Surveyed], place: Namespaces) -
                 format!("it takes {name} programs, which this kernel runs natively: {interpreter}"),
             )
         }
-        // What it names on the host can't be seen from here.
+        // The host's files aren't visible from here.
         _ if is_third_party && !place.on_host => (Grade::Good, format!("{owner}{interpreter}")),
         _ if !fixed && !Path::new(interpreter).exists() => {
-            // Where its programs run all the same, it is in nobody's way.
+            // Harmless if its programs run anyway.
             let runs = taken().all(|(_, verdict, _)| verdict.ran()) && taken().next().is_some();
             let grade = if runs { Grade::Warning } else { Grade::Broken };
-            (grade, format!("stale: there is no {interpreter} here, and it has no flag F"))
+            (grade, format!("stale: no {interpreter} here, and no flag F"))
         }
         _ if !e.is_qemu() => (Grade::Good, format!("{owner}{interpreter}")),
         _ => match entries.iter().find(rival) {
             Some(other) => (
                 Grade::Warning,
-                format!("{} takes the same programs; the kernel uses what was registered last", other.name),
+                format!(
+                    "{} takes the same programs; the kernel uses the handler that was registered last",
+                    other.name
+                ),
             ),
-            None if !fixed => {
-                (Grade::Warning, format!("without flag F: containers need {interpreter} themselves"))
-            }
+            None if !fixed => (Grade::Warning, format!("no flag F: every container needs {interpreter}")),
             None => (Grade::Good, format!("{owner}{} {interpreter}", e.flags)),
         },
     };
@@ -204,7 +205,7 @@ fn handler(e: &Entry, entries: &[Entry], rows: &[Surveyed], place: Namespaces) -
     Finding { remedy, ..finding(&e.name, grade, seen, None) }
 }
 
-/// The command that fixes a handler, or, of what qus doesn't touch, removes it.
+/// The command that fixes a handler; it removes one that isn't named `qemu-*`.
 fn remedy(e: &Entry, is_stray: bool) -> String {
     match e.name.strip_prefix(PREFIX) {
         Some(_) if e.is_trial() => format!("qus remove {}", e.name),
@@ -215,7 +216,7 @@ fn remedy(e: &Entry, is_stray: bool) -> String {
     }
 }
 
-/// One line for what runs, one for each that should and doesn't.
+/// The architectures that run, and each that doesn't although a handler takes its programs.
 fn targets(rows: &[Surveyed], entries: &[Entry]) -> Vec<Finding> {
     let names = |is_native: bool| {
         let ran = rows.iter().filter(|(_, verdict, native)| verdict.ran() && native.is_yes() == is_native);
@@ -238,7 +239,7 @@ fn targets(rows: &[Surveyed], entries: &[Entry]) -> Vec<Finding> {
             let force = if takers.iter().any(|e| !e.is_qemu()) { "--force " } else { "" };
             let remedy = format!("qus install {force}{}", arch.target);
             let why = probe::failure(arch, verdict).why;
-            let seen = format!("its programs don't run, though {} takes them: {why}", taker.name);
+            let seen = format!("its programs do not run, although {} takes them: {why}", taker.name);
             findings.push(finding(arch.name, Grade::Broken, seen, Some(&remedy)));
         }
     }

@@ -1,4 +1,4 @@
-//! Delivering files: into a directory, or to stdout.
+//! Writes files to a directory, or prints them.
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -10,8 +10,7 @@ use std::time::SystemTime;
 use crate::error::{Error, Result, Step};
 use crate::outcome::{Outcome, Report, Separator};
 
-/// Files with these names and contents: written to `to`, or, with `dry_run`, only shown; without a directory, they are the
-/// answer.
+/// Writes files to the directory `to`, or only shows them (`dry_run`); without a directory, prints them.
 pub(super) fn deliver(
     files: Vec<(String, String)>,
     separator: Separator,
@@ -37,10 +36,8 @@ pub(super) fn deliver(
     Outcome::Files { files: done }
 }
 
-/// Writes a file in one piece: a reader sees the old one or the new one. A script is made executable. A link of that name is
-/// replaced, and what it leads to is left alone.
-///
-/// The new file has another name until it is complete, one that can't be known before.
+/// Writes a file atomically, by a temporary name that nobody can predict. Scripts become executable. A symlink of that name is
+/// replaced, not followed.
 fn write(path: &Path, text: &str) -> Result<()> {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
@@ -50,8 +47,8 @@ fn write(path: &Path, text: &str) -> Result<()> {
     written.map_err(|e| Error::new(Step::Write, path.display().to_string(), e))
 }
 
-/// Writes a file that is called `new` first. Whoever may write to that directory could have put a link there, that leads to a
-/// file of the user's: so it must be one that was not there.
+/// Writes a file that is named `new` at first. It must not exist: another user who may write to that directory could have put a
+/// symlink there.
 fn replace(path: &Path, new: &Path, text: &str) -> std::io::Result<()> {
     let mode = if text.starts_with("#!") { 0o777 } else { 0o666 };
     let mut options = OpenOptions::new();
@@ -62,7 +59,7 @@ fn replace(path: &Path, new: &Path, text: &str) -> std::io::Result<()> {
         .and_then(|()| file.sync_all())
         .and_then(|()| std::fs::rename(new, path));
     written.inspect_err(|_| {
-        // The error of the write is the one to report.
+        // The error of the write is reported instead.
         let _ = std::fs::remove_file(new);
     })
 }
@@ -88,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_in_the_place_of_a_file_is_replaced_itself() {
+    fn a_symlink_is_replaced_not_followed() {
         let d = dir("link");
         std::fs::write(d.join("mine"), "mine").unwrap();
         for link in ["a.conf", "a.qus-new", "b.c"] {
@@ -107,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_the_way_of_a_new_file_is_neither_used_nor_removed() {
+    fn an_existing_temporary_file_is_neither_used_nor_removed() {
         let d = dir("way");
         std::fs::write(d.join("mine"), "mine").unwrap();
         symlink("mine", d.join("link")).unwrap();
@@ -124,7 +121,7 @@ mod tests {
     #[test]
     fn a_write_that_fails_leaves_all_as_it_was() {
         let d = dir("fails");
-        // A file can't take a directory's place.
+        // A file can't replace a directory.
         std::fs::create_dir_all(d.join("there/full")).unwrap();
         assert!(write(&d.join("there"), "new").is_err());
         assert!(write(&d.join("not/there"), "new").is_err());

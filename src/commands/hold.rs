@@ -1,4 +1,4 @@
-//! Staying, so that this process' mount keeps the handlers alive for as long as it runs.
+//! Keeps the handlers by the mount of this process for as long as it runs.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,22 +16,20 @@ use crate::request::Hold;
 use crate::rule::{Entry, Rule};
 use crate::sys;
 
-/// How often the handlers are looked at, whatever happens.
+/// How often the handlers are checked in any case.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// How often a removal is noticed, where the kernel tells of it.
+/// How often removals are noticed, which inotify reports.
 const TICK: Duration = Duration::from_millis(200);
 
-/// What is listened to.
 const SIGNALS: [Signal; 3] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM];
 
-/// To be called before anything is registered: a signal that comes too early waits until [`Holder::wait`] can answer it, with
-/// the handlers removed if that was asked for.
+/// Blocks signals before anything is registered, so that [`Holder::wait`] gets them, and can remove the handlers if requested.
 pub(super) fn block_signals() -> Result<()> {
     sys::block(&SIGNALS).map_err(|errno| Error::new(Step::Block, "signals", errno))
 }
 
-/// What is held: nothing, where there was nothing to register.
+/// Holds handlers; none if there was nothing to register.
 #[derive(Debug, Default)]
 pub struct Holder {
     pub(super) hold: Hold,
@@ -39,24 +37,24 @@ pub struct Holder {
     pub(super) held: Vec<Held>,
 }
 
-/// A handler that must stay.
+/// A handler that is held.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) arch: &'static Arch,
-    /// What is registered where it is missing.
+    /// Its rule, to register it again.
     pub(super) rule: Rule,
-    /// How it was when it was seen to work.
+    /// Its entry when it last worked.
     pub(super) expected: Option<Entry>,
-    /// Has this run registered it?
+    /// Did this run register it?
     pub(super) is_own: bool,
     /// Open, so that the rule's path leads to it.
-    #[allow(dead_code)] // it is held
+    #[allow(dead_code)] // only held
     pub(super) emulator: Option<Arc<Emulator>>,
 }
 
 impl Holder {
-    /// Waits for SIGTERM or SIGINT, and looks after the handlers meanwhile: what is missing is registered again, or, with
-    /// `strict`, ends it. SIGHUP asks to execute a program of each as well.
+    /// Waits for SIGTERM or SIGINT. Until then, missing handlers are registered again, or, with `strict`, end it. On SIGHUP, runs
+    /// a program of each.
     pub fn wait(mut self) -> Report {
         let mut report = Report::default();
         let removals = self.mount.as_ref().and_then(|mount| mount.watch_removals().ok());
@@ -73,7 +71,7 @@ impl Holder {
             if self.hold.strict && !report.errors.is_empty() {
                 break;
             }
-            // What could be mended is no failure, and what could not is tried again.
+            // Not failures: what could not be repaired now is tried again.
             for error in std::mem::take(&mut report.errors) {
                 report.note(error.to_string());
             }
@@ -86,11 +84,9 @@ impl Holder {
         let Some(mount) = &self.mount else { return };
         match mount.binfmt().is_enabled() {
             Ok(true) => {}
-            Ok(false) => report.errors.push(Error::new(
-                Step::Keep,
-                "the handlers",
-                "binfmt_misc was switched off (its status is disabled)",
-            )),
+            Ok(false) => {
+                report.errors.push(Error::new(Step::Keep, "the handlers", "binfmt_misc was disabled"))
+            }
             Err(error) => report.errors.push(error),
         }
         for held in &mut self.held {
@@ -108,14 +104,14 @@ impl Holder {
         }
     }
 
-    /// Doesn't stay at all.
+    /// Ends without waiting.
     pub fn release(self) -> Report {
         let mut report = Report::default();
         self.finish(&mut report);
         report
     }
 
-    /// Removes what this run has registered, if that was asked for: not what was there, nor what has come since.
+    /// With `clean`, removes the handlers of this run, but none that was there before or came later.
     fn finish(&self, report: &mut Report) {
         let own: Vec<_> = self.held.iter().filter(|held| held.is_own && self.hold.clean).collect();
         let Some(mount) = &self.mount else { return };
@@ -129,7 +125,7 @@ impl Holder {
 }
 
 impl Held {
-    /// Is it there as it was? If not, it is registered again, which a note tells.
+    /// Checks the handler, and registers it again if it is missing, with a note.
     fn look(&mut self, binfmt: &Binfmt, strict: bool) -> Result<Option<String>> {
         let name = self.rule.name.as_str();
         let there = binfmt.entry(name)?;
@@ -138,23 +134,23 @@ impl Held {
         }
         let lost = |why: &str| Err(Error::new(Step::Keep, name, why));
         match there {
-            _ if strict => lost("another process removed it, replaced it or switched it off"),
-            // Whose it is now, looks after it.
+            _ if strict => lost("another process removed, replaced or disabled it"),
+            // It belongs to another process now.
             Some(entry) if entry.enabled => {
                 if !probe::run_one(self.arch).ran() {
-                    return lost("another process replaced it, and its programs don't run");
+                    return lost("another process replaced it, and its programs do not run");
                 }
                 (self.expected, self.is_own) = (Some(entry), false);
                 Ok(None)
             }
-            Some(_) => lost("another process switched it off"),
+            Some(_) => lost("another process disabled it"),
             None => {
                 let registrar = binfmt.lock()?;
                 if binfmt.entry(name)?.is_none() {
                     registrar.register(&self.rule)?;
                     (self.expected, self.is_own) = (binfmt.entry(name)?, true);
                 }
-                Ok(Some(format!("{name} was removed by another process, and is registered again")))
+                Ok(Some(format!("another process removed {name}; it is registered again")))
             }
         }
     }

@@ -1,8 +1,8 @@
-//! Registering handlers: select → mount and lock → plan → check → try → register → verify → keep.
+//! Registers handlers: select → mount and lock → plan → check → try → register → verify → keep.
 //!
-//! No program of the host ever meets an emulator that was not seen to work: it is tried by a handler that takes this run's probes
-//! only. Nothing is replaced before its successor has worked. What this run has written it can tell from all else, by the
-//! signature in it, and takes back where a step fails that all of it needs; what it replaced is there again then.
+//! No program of the host meets an emulator before it has worked: it is tried by a handler that takes only the probes of this run.
+//! Nothing is replaced before its replacement has worked. If a step fails that all targets need, everything that has the signature
+//! of this run is removed, and what it replaced is restored.
 
 mod check;
 mod decide;
@@ -32,13 +32,13 @@ pub(super) fn install(request: &Install, report: &mut Report, holder: &mut Optio
     }
     let place = Namespaces::look()?;
     let Selection { mut jobs, mut results, shadowed, dir } = select(request, place, report)?;
-    // Where there is nothing to register, there is nothing to mount.
+    // Mount only if there is something to register.
     let is_idle = jobs.iter().all(|job| job.is_native);
     leave_natives(&mut jobs, request.prove, report);
     let done = if is_idle { Ok(None) } else { attempt(&mut jobs, dir.as_ref(), request, place, report) };
     note_shadowed_handlers(&shadowed, &jobs, request, report);
     let held = match done {
-        // What would have been written is shown all the same.
+        // The plan is shown anyway.
         Err(error) if request.dry_run => {
             report.errors.push(error);
             None
@@ -50,7 +50,7 @@ pub(super) fn install(request: &Install, report: &mut Report, holder: &mut Optio
     }
     if place.in_user_namespace && !request.dry_run && jobs.iter().any(Job::has_handler) {
         report.note(
-            "registered for this user namespace only: other users and the host don't see these handlers",
+            "registered for this user namespace only: other users and the host do not see these handlers",
         );
     }
     results.extend(jobs.iter().map(|job| job.result(request.dry_run)));
@@ -58,7 +58,7 @@ pub(super) fn install(request: &Install, report: &mut Report, holder: &mut Optio
     Ok(Outcome::Targets { results, dry_run: request.dry_run })
 }
 
-/// What the kernel runs itself is left to it; a stray handler may be in its way.
+/// Leaves native programs to the kernel. It is an error if a handler takes them first.
 fn leave_natives(jobs: &mut [Job], is_tried: bool, report: &mut Report) {
     let mut natives: Vec<_> = jobs.iter_mut().filter(|job| job.is_native).collect();
     natives.iter_mut().for_each(|job| job.state = State::Native);
@@ -66,13 +66,13 @@ fn leave_natives(jobs: &mut [Job], is_tried: bool, report: &mut Report) {
     for (job, verdict) in natives.iter_mut().zip(probe::run(&arches)) {
         if !verdict.ran() && !verdict.is_unclear() {
             let name = job.arch.name;
-            let hint = format!("a handler takes them before the kernel can; `qus remove {name}` removes it");
+            let hint = format!("a handler takes them first; `qus remove {name}` removes it");
             job.fail(probe::failure(job.arch, &verdict).hint(hint), report);
         }
     }
 }
 
-/// Does all of it at one place, or leaves that place as it was.
+/// Does everything, or leaves binfmt_misc as it was.
 fn attempt(
     jobs: &mut [Job],
     dir: Option<&EmulatorDir>,
@@ -81,14 +81,14 @@ fn attempt(
     report: &mut Report,
 ) -> Result<Option<Holder>> {
     let mut site = Site::open(request, dir, place).inspect_err(|_| {
-        // Nothing is known of what is there.
+        // The entries are unknown.
         jobs.iter_mut().filter(|_| request.dry_run).for_each(|job| job.state = State::Registered);
     })?;
     let done = steps(&mut site, jobs, request, report);
     let is_missed = request.hold.is_some() && !report.errors.is_empty();
     match request.hold.filter(|_| !request.dry_run) {
         Some(hold) if done.is_ok() && !is_missed => return Ok(Some(site.hold(jobs, hold))),
-        // Nobody stays for less than what was asked for.
+        // `hold` holds all or nothing.
         Some(_) => site.roll_back(jobs, report),
         None if done.is_err() => site.roll_back(jobs, report),
         None => site.leave(),
@@ -96,7 +96,7 @@ fn attempt(
     done.map(|()| None)
 }
 
-/// A target whose step fails is left as it was, while the others go on; an error is of a step that all of them need.
+/// A failed target is left as it was, and the others go on. An error is of a step that all targets need.
 fn steps(site: &mut Site<'_>, jobs: &mut [Job], request: &Install, report: &mut Report) -> Result<()> {
     site.plan(jobs, report);
     site.judge_what_is_there(jobs, report);

@@ -1,4 +1,4 @@
-//! Showing what is registered.
+//! Lists the handlers.
 
 use super::Done;
 use crate::outcome::Outcome;

@@ -1,13 +1,12 @@
-//! A row whose programs run here → the OCI platforms whose containers do.
+//! An architecture that runs here → its OCI platforms.
 //!
-//! A row says only which architecture a program is of. A platform's variant says more: which instructions it may use. Only
-//! variants that are sure to run are named.
+//! The variant of a platform says which instructions its programs may use; only variants that are sure to run are included.
 
 use nix::sys::utsname::uname;
 
 use crate::arch::Arch;
 
-/// The platforms of a row, the plain one first.
+/// The platforms of an architecture, the one without a variant first.
 pub(super) fn platforms(arch: &Arch, native: bool) -> Vec<&'static str> {
     let plain = arch.platforms.first().copied();
     match arch.name {
@@ -16,18 +15,18 @@ pub(super) fn platforms(arch: &Arch, native: bool) -> Vec<&'static str> {
             ["linux/arm/v7", "linux/arm/v6"].into_iter().skip(usize::from(is_armv6())).collect()
         }
         "arm" => vec!["linux/arm/v7", "linux/arm/v6"],
-        // QEMU's default processor is not promised to have more than the plain platform.
+        // QEMU's default processor has all of the plain platform; more isn't documented.
         "x86_64" if native => plain.into_iter().chain(x86_64_variants()).collect(),
         _ => plain.into_iter().collect(),
     }
 }
 
-/// Is this processor one that has no ARMv7 instructions, a Raspberry Pi Zero say?
+/// Does this processor lack ARMv7, as the Raspberry Pi Zero?
 fn is_armv6() -> bool {
     uname().is_ok_and(|u| u.machine().to_string_lossy().starts_with("armv6"))
 }
 
-/// The levels of the x86-64 psABI (section "micro-architecture levels") that this processor has.
+/// The micro-architecture levels of the x86-64 psABI (section 3.1.1) that this processor has.
 #[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
 fn x86_64_variants() -> Vec<&'static str> {
     use std::arch::is_x86_feature_detected as has;
@@ -64,7 +63,7 @@ mod tests {
     use crate::arch::named;
 
     #[test]
-    fn the_plain_platform_comes_first_and_variants_only_where_they_run() {
+    fn the_plain_platform_comes_first_then_variants_that_run() {
         let of = |name: &str, native| platforms(named(name).next().unwrap(), native);
         assert_eq!(of("aarch64", true), ["linux/arm64"]);
         assert_eq!(of("x86_64", false), ["linux/amd64"]);

@@ -1,4 +1,4 @@
-//! Removing handlers: only those called `qemu-*`, only those asked for, and nothing that lives by them.
+//! Removes handlers named `qemu-*`: only requested ones, and none that others depend on.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -26,7 +26,7 @@ pub(super) fn remove(request: &Remove, report: &mut Report) -> Done {
     if !request.dry_run {
         let is_read_only = |e: &Error| e.why == Cause::Errno(Errno::EROFS);
         locked = Some(match binfmt.lock() {
-            // Where /proc/sys is read-only, a mount of our own is not.
+            // /proc/sys may be read-only; a private mount isn't.
             Err(e) if is_read_only(&e) => {
                 binfmt = place.binfmt_of_our_own(at)?;
                 binfmt.lock()?
@@ -59,17 +59,16 @@ pub(super) fn remove(request: &Remove, report: &mut Report) -> Done {
     Ok(Outcome::Targets { results, dry_run: request.dry_run })
 }
 
-/// The handlers that are meant: all that are called `qemu-*`, or those of the targets, with what an interrupted run may have
-/// left beside them.
+/// The handlers to remove: all named `qemu-*`, or those of the targets, and trial handlers that an interrupted run left.
 fn names(request: &Remove, binfmt: &Binfmt) -> Result<Vec<OsString>> {
-    // Whatever bytes may follow the prefix.
+    // Any bytes may follow the prefix.
     let there = binfmt.names()?.into_iter().filter(|n| n.as_bytes().starts_with(PREFIX.as_bytes()));
     let trials_of = |names: &[OsString]| -> Vec<_> {
         names.iter().map(|n| OsString::from(trial_name(&n.to_string_lossy()))).collect()
     };
     if !request.targets.are_named() {
-        let is_meant = |a: &Arch| request.targets.rows().any(|row| row.name == a.name);
-        let kept = ARCHES.iter().filter(|a| !is_meant(a));
+        let is_requested = |a: &Arch| request.targets.rows().any(|row| row.name == a.name);
+        let kept = ARCHES.iter().filter(|a| !is_requested(a));
         let kept: Vec<_> = kept.map(|a| OsString::from(a.handler_name())).collect();
         let trials = trials_of(&kept);
         return Ok(there.filter(|n| !kept.contains(n) && !trials.contains(n)).collect());
@@ -81,8 +80,8 @@ fn names(request: &Remove, binfmt: &Binfmt) -> Result<Vec<OsString>> {
     Ok(names)
 }
 
-/// A removal takes nothing else along: where the trees of what goes may be all that keeps binfmt_misc mounted, others stay only if
-/// it stays.
+/// Refuses if the detached trees of the removed handlers may be all that keeps binfmt_misc mounted: other handlers would vanish
+/// with it.
 fn see_what_depends(names: &[OsString], binfmt: &Binfmt, request: &Remove, place: Namespaces) -> Result<()> {
     let dir = Path::new(USUAL_DIR);
     let is_on_host = || place.on_host && place.is_own_mounted(dir).unwrap_or(false);
@@ -97,15 +96,15 @@ fn see_what_depends(names: &[OsString], binfmt: &Binfmt, request: &Remove, place
     }
     let left: Vec<_> = left.iter().map(|e| e.name.as_str()).collect();
     let why = format!(
-        "they may be all that keeps binfmt_misc mounted, and with it would go handlers that are not to be removed: {}",
+        "they may be all that keeps binfmt_misc mounted, and other handlers would vanish with it: {}",
         left.join(" ")
     );
     Err(Error::new(Step::Remove, "the handlers", why).hint(
-        "--force removes them all the same; with --pid=host, qus sees whether the host has binfmt_misc mounted",
+        "--force removes them anyway; with --pid=host, qus sees whether the host has binfmt_misc mounted",
     ))
 }
 
-/// A handler of another name may run the same programs.
+/// Notes handlers of other names that run the same programs.
 fn note_who_runs_them_still(request: &Remove, binfmt: &Binfmt, report: &mut Report) {
     let Ok(entries) = binfmt.entries() else { return };
     if !request.targets.are_named() || request.dry_run {

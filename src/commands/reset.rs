@@ -1,5 +1,5 @@
-//! Starting anew: handlers called `qemu-*` give way to those that are asked for, and the rest of them go afterwards. One whose
-//! successor does not work stays.
+//! `--reset`: registers the requested handlers, then removes all others named `qemu-*`. A handler whose replacement doesn't work
+//! stays.
 
 use super::install::install;
 use super::remove::remove;

@@ -1,4 +1,4 @@
-//! How a handler shall be → the rule that makes it so.
+//! Options of handlers → rules.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -14,39 +14,39 @@ use crate::probe;
 use crate::request::{HOST_DIR, HandlerOptions};
 use crate::rule::{Flags, Rule};
 
-/// From this kernel on, QEMU learns through `AT_FLAGS` that flag `P` is set; before, it would take `argv[0]` for an argument.
+/// Since this kernel, `AT_FLAGS` tells QEMU that flag `P` is set; before, it would take `argv[0]` for an argument.
 const PRESERVE_ARGV0_SINCE: (u32, u32) = (5, 12);
 
-/// Where the binaries are in our image.
+/// The directory of the emulators in the image.
 const IMAGE_DIR: &str = "/qus/bin";
 
 impl HandlerOptions {
-    /// The directory of the QEMU binaries.
+    /// The directory of the emulators.
     pub(crate) fn dir(&self) -> &Path {
-        // One that is there and can't be looked at is not passed over: to open it says why.
+        // Any other error is reported when it is opened.
         let is_missing = || std::fs::metadata(IMAGE_DIR).is_err_and(|e| e.kind() == ErrorKind::NotFound);
         let usual = || if is_missing() { HOST_DIR } else { IMAGE_DIR };
         self.dir.as_deref().unwrap_or_else(|| Path::new(usual()))
     }
 }
 
-/// The binary's name, as asked for.
+/// The requested file name of an emulator.
 pub(in crate::commands) fn file_name(arch: &Arch, options: &HandlerOptions) -> String {
     format!("{}{PREFIX}{}{}", options.prefix, arch.emulator, options.suffix)
 }
 
-/// What is demanded of an emulator that is to run on this host, which runs programs of these machines itself.
+/// The requirements for emulators on this host.
 pub(in crate::commands) fn requirements(is_static: bool) -> Requirements<'static> {
     Requirements { runs: probe::is_runnable, host: host::arch(), is_static }
 }
 
-/// The error where there is no emulator at all.
+/// The error if the directory has no emulator.
 pub(in crate::commands) fn has_none(options: &HandlerOptions) -> Error {
-    Error::new(Step::Open, options.dir().display().to_string(), "there is no QEMU binary in it")
-        .hint("QEMU_BIN_DIR or --path says where they are; images tagged `register` carry none")
+    Error::new(Step::Check, options.dir().display().to_string(), "it has no emulators (qemu-TARGET)")
+        .hint("set their directory with --path or QEMU_BIN_DIR; images tagged `register` have none")
 }
 
-/// A remark on the binaries that were found under another name than was asked for, if there are any.
+/// A note about emulators that have another name than requested, if there are any.
 pub(in crate::commands) fn renamed<'a>(
     found: &mut dyn Iterator<Item = (&'a Arch, &'a str)>,
     options: &HandlerOptions,
@@ -54,26 +54,26 @@ pub(in crate::commands) fn renamed<'a>(
     let mut others = found.filter(|(arch, file)| file_name(arch, options) != *file);
     let (arch, file) = others.next()?;
     let asked = file_name(arch, options);
-    let more = if others.next().is_some() { ", and likewise for others" } else { "" };
-    Some(format!("there is no {asked} in {}: using {file}{more}", options.dir().display()))
+    let more = if others.next().is_some() { ", the same for others" } else { "" };
+    Some(format!("no {asked} in {}: using {file}{more}", options.dir().display()))
 }
 
-/// The handler of a row; `file` is the binary that was found for it.
+/// The rule for an architecture; `file` is its emulator, if there is one.
 pub(in crate::commands) fn rule(arch: &Arch, options: &HandlerOptions, file: Option<&str>) -> Rule {
     let file = file.map_or_else(|| file_name(arch, options), str::to_owned);
     let path = options.dir().join(file);
-    // The kernel would look for a relative path from wherever each program is started.
+    // The kernel would resolve a relative path from the directory of each process.
     let path = std::path::absolute(&path).unwrap_or(path);
     Rule {
         name: arch.handler_name(),
         matches: (&arch.pattern).into(),
-        // A path that is not UTF-8 could only be said as another: none can't be registered.
+        // An empty path can't be registered, and neither can one that isn't UTF-8.
         interpreter: path.into_os_string().into_string().unwrap_or_default(),
         flags: flags(options),
     }
 }
 
-/// Is this kernel one of those? Where it says nothing that makes sense, it is a new one.
+/// Is this kernel new enough? Assumed if its version makes no sense.
 static PRESERVES_ARGV0: LazyLock<bool> = LazyLock::new(|| {
     let version = |release: &str| {
         let mut numbers = release.split(['.', '-', '+']).map_while(|n| n.parse::<u32>().ok());
@@ -92,7 +92,7 @@ fn flags(options: &HandlerOptions) -> Flags {
     }
 }
 
-/// Under which name a handler is tried out before it takes another one's place.
+/// The name of the trial handler.
 pub(in crate::commands) fn trial_name(name: &str) -> String {
     format!("{name}.new")
 }

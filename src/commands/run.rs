@@ -1,4 +1,4 @@
-//! Running a program in a user namespace of its own, with handlers that nobody else sees: no privileges, no traces.
+//! Runs a program in a new user namespace with private handlers, without privileges.
 
 use std::ffi::OsString;
 
@@ -14,13 +14,13 @@ use crate::request::{HandlerOptions, Targets};
 use crate::sys;
 use crate::userns::Namespaces;
 
-/// Executes the program in our place; returns only if that fails. Its user, directory, exit status and signals are ours.
+/// Executes the program, with the user, directory and signals of this process; returns only if that fails.
 pub(super) fn run(targets: &Targets, options: &HandlerOptions, words: &[OsString]) -> Error {
     if let Err(error) = prepare(targets, options) {
         return error;
     }
     let Some((program, arguments)) = words.split_first() else {
-        return Error::usage("which program?").hint("qus run -- PROGRAM [ARGUMENTS]");
+        return Error::usage("no program given");
     };
     Error::new(Step::Exec, program.to_string_lossy(), sys::exec(program, arguments))
 }
@@ -42,8 +42,8 @@ fn prepare(targets: &Targets, options: &HandlerOptions) -> Result<()> {
     }
     let hinted = |error: Error| {
         error.hint(
-            "the kernel must allow unprivileged user namespaces (user.max_user_namespaces, \
-             kernel.apparmor_restrict_unprivileged_userns), and be Linux 6.7 or later",
+            "this requires Linux 6.7 and unprivileged user namespaces (sysctl user.max_user_namespaces, \
+             kernel.apparmor_restrict_unprivileged_userns)",
         )
     };
     let refused = |e| hinted(Error::new(Step::Unshare, "the user namespace", e));

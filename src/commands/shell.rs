@@ -1,4 +1,4 @@
-//! `-i`: the rest of the command line, by a shell.
+//! `-i`: gives the rest of the command line to a shell.
 
 use std::ffi::OsString;
 
@@ -7,13 +7,13 @@ use nix::errno::Errno;
 use crate::error::{Cause, Error, Step};
 use crate::sys;
 
-/// Gives the words to `sh -c`, as one command line; without any, starts an interactive shell. Returns only if that fails.
+/// Executes `sh -c` with the words as one command line; without words, an interactive shell. Returns only if that fails.
 pub(super) fn shell(words: &[OsString]) -> Error {
     let command = || vec!["-c".into(), words.join(&OsString::from(" "))];
     let arguments = if words.is_empty() { Vec::new() } else { command() };
     let error = Error::new(Step::Exec, "sh", sys::exec("sh".as_ref(), &arguments));
     if matches!(&error.why, Cause::Errno(Errno::ENOENT)) {
-        error.hint("this image is built from scratch and has no shell in it; -i works where there is one")
+        error.hint("there is no shell here: the images of qus contain none")
     } else {
         error
     }

@@ -1,4 +1,4 @@
-//! Telling which platforms run here.
+//! Shows which platforms run here.
 
 use std::path::Path;
 
@@ -9,14 +9,14 @@ use crate::outcome::Outcome;
 use crate::probe::{self, RanBy, Verdict};
 use crate::userns::Namespaces;
 
-/// What really runs is supported, whatever runs it; what the kernel could run itself comes first.
+/// Lists what really runs; what the kernel can run natively comes first.
 pub(super) fn status(at: Option<&Path>) -> Done {
     let entries = Namespaces::look()?.binfmt_for_reading(at)?.entries()?;
     let rows = probe::survey().into_iter().filter(|(_, verdict, _)| verdict.ran());
     let (mut native, emulated): (Vec<_>, Vec<_>) = rows.partition(|(.., native)| native.is_yes());
     native.sort_by_key(|(arch, ..)| arch.name != host::arch().name);
     let supported = native.into_iter().chain(emulated).flat_map(|(arch, verdict, native)| {
-        // A handler may take what the kernel could run; then it has that interpreter's instructions.
+        // If a handler takes native programs, they have the instructions of its interpreter.
         let is_direct = !matches!(verdict, Verdict::Ran { by: RanBy::Interpreter(_), .. });
         platforms(arch, native.is_yes() && is_direct)
     });

@@ -1,4 +1,4 @@
-//! Telling which versions these are: our own, and that of the emulators that are here, as one of them says it.
+//! Shows the version of qus, and that of one of the emulators here.
 
 use std::ffi::CString;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::outcome::{Outcome, Report};
 use crate::request::HandlerOptions;
 use crate::sys;
 
-/// Where no emulators are, there is nothing to say of them; but one that is not what it should be is an error.
+/// Having no emulators is fine, but a bad one is an error.
 pub(super) fn version(options: &HandlerOptions, report: &mut Report) -> Done {
     let version = |emulator| Ok(Outcome::Version { emulator });
     let dir = options.dir();
@@ -25,10 +25,10 @@ pub(super) fn version(options: &HandlerOptions, report: &mut Report) -> Done {
     });
     match checked {
         Ok(Some(path)) => {
-            // By its path, not by a descriptor: where it is emulated itself, that would be closed before its own emulator opens it.
+            // By its path: under emulation, a descriptor would be closed before the outer emulator opens it.
             let said = said_by(Path::new(&path), &path, Instant::now() + sys::CHILD_LIMIT);
             if said.is_none() {
-                report.note(format!("{path} does not tell its version"));
+                report.note(format!("{path} does not print its version"));
             }
             version(said.map(|said| (path, said)))
         }
@@ -40,8 +40,8 @@ pub(super) fn version(options: &HandlerOptions, report: &mut Report) -> Done {
     }
 }
 
-/// The first line that a program, called so, prints for `--version`; `None` where it fails, takes longer, or prints without end.
-pub(super) fn said_by(program: &Path, called: &str, until: Instant) -> Option<String> {
-    let output = sys::output_of(program, &[&CString::new(called).ok()?, c"--version"], until).ok()?;
+/// The first line that a program prints for `--version`, with that `argv[0]`; `None` if it fails, takes longer or never ends.
+pub(super) fn said_by(program: &Path, argv0: &str, until: Instant) -> Option<String> {
+    let output = sys::output_of(program, &[&CString::new(argv0).ok()?, c"--version"], until).ok()?;
     String::from_utf8_lossy(&output).lines().next().map(str::to_owned)
 }

@@ -1,4 +1,4 @@
-//! What came of a run, as one JSON document; docs/json.md has its schema.
+//! A report as one JSON document; docs/json.md has its schema.
 
 use std::time::Duration;
 
@@ -23,7 +23,6 @@ const fn key(state: State) -> &'static str {
     }
 }
 
-/// One document for the whole run; docs/json.md has its schema.
 pub(super) fn document(report: &Report, exit: Exit) -> String {
     let mut fields = Vec::new();
     for outcome in &report.outcomes {
@@ -39,7 +38,7 @@ pub(super) fn document(report: &Report, exit: Exit) -> String {
             }
             Outcome::Targets { .. } if fields.iter().any(|(key, _)| *key == "targets") => {}
             Outcome::Targets { dry_run, .. } => {
-                // What was removed and what was registered by one command line stands in one list.
+                // One list, of what was removed and what was registered.
                 let all = report.outcomes.iter().filter_map(|o| match o {
                     Outcome::Targets { results, .. } => Some(results),
                     _ => None,

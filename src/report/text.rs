@@ -1,4 +1,4 @@
-//! What came of a run, as text.
+//! A report as text.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -35,7 +35,7 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::Findings { findings } => findings.iter().map(finding).collect(),
         Outcome::Verified { targets, files, bytes, hashed, took } => {
             let what = if *hashed { "verified" } else { "checked" };
-            // In whole numbers: what writes fractions would be 2% of the program.
+            // Integers: formatting floats would add 2% to the program.
             let hundredths = u128::from(*bytes) * 100 / took.as_nanos().max(1);
             let rate = format!(", {}.{:02} GB/s", hundredths / 100, hundredths % 100);
             let rate = if *hashed { rate } else { String::new() };
@@ -86,7 +86,7 @@ fn indented(text: &str) -> String {
     text.lines().map(|l| format!("  {l}\n")).collect()
 }
 
-/// Columns as wide as what stands in them, the last one without trailing spaces.
+/// Columns as wide as their contents, without trailing spaces.
 fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let mut out = String::new();
     let rows: Vec<_> = rows.iter().map(|row| row.each_ref().map(|cell| printable(cell))).collect();
@@ -119,7 +119,7 @@ fn listing(entries: &[Entry], enabled: bool) -> String {
         table(&std::iter::once(header).chain(rows).collect::<Vec<_>>())
     };
     if !enabled {
-        out.push_str("binfmt_misc is switched off: the kernel uses none of them\n");
+        out.push_str("binfmt_misc is disabled: the kernel uses none of them\n");
     }
     out
 }
@@ -136,7 +136,9 @@ fn targets(lines: &[TargetResult], dry_run: bool) -> String {
             let (interpreter, flags) = l.handler.clone().unwrap_or_default();
             let proof = match (l.state, l.proof) {
                 (State::Native, _) => "native, nothing to do".to_owned(),
-                (State::ThirdParty, _) => "handled by another, left alone".to_owned(),
+                (State::ThirdParty, _) => {
+                    format!("handled by {}, left alone", l.left_to.as_deref().unwrap_or("-"))
+                }
                 (_, Some(took)) => format!("runs ({})", milliseconds(took)),
                 (_, None) => String::new(),
             };
@@ -146,14 +148,13 @@ fn targets(lines: &[TargetResult], dry_run: bool) -> String {
     let mut out = table(&rows);
     for line in shown {
         if let Some(rule) = &line.rule {
-            // Writing to a String can't fail.
             let _ = writeln!(out, "  {rule}");
         }
     }
     let left_out: Vec<_> =
         lines.iter().filter(|l| l.state == State::NotCarried).map(|l| l.name.as_str()).collect();
     if !left_out.is_empty() {
-        let _ = writeln!(out, "not carried here: {}", left_out.join(" "));
+        let _ = writeln!(out, "no emulator here for: {}", left_out.join(" "));
     }
     if rows.is_empty() && left_out.is_empty() {
         out.push_str("nothing to do\n");
@@ -167,7 +168,7 @@ fn targets(lines: &[TargetResult], dry_run: bool) -> String {
 const fn word(state: State, dry_run: bool) -> &'static str {
     match (state, dry_run) {
         (State::Registered, true) => "would be registered",
-        (State::Replaced, true) => "would replace another",
+        (State::Replaced, true) => "would be replaced",
         (State::Removed, true) => "would be removed",
         (State::Registered, false) => "registered",
         (State::Replaced, false) => "replaced",
@@ -176,7 +177,7 @@ const fn word(state: State, dry_run: bool) -> &'static str {
         (State::Native, _) => "native",
         (State::ThirdParty, _) => "third-party",
         (State::Absent, _) => "not there",
-        (State::NotCarried, _) => "not carried",
+        (State::NotCarried, _) => "no emulator",
         (State::Failed, _) => "failed",
     }
 }
@@ -187,7 +188,7 @@ const fn keeper_text(keeper: Keeper) -> &'static str {
         Keeper::Anchor => {
             "they stay until the next boot (anchored: the handlers hold the mount of binfmt_misc)"
         }
-        Keeper::Unseen => "they stay for as long as something that qus can't see holds binfmt_misc",
-        Keeper::Process => "they stay for as long as this process runs, and register again if removed",
+        Keeper::Unseen => "they stay as long as something that qus cannot see holds binfmt_misc",
+        Keeper::Process => "they stay as long as this process runs, which registers them again if removed",
     }
 }

@@ -3,6 +3,7 @@
 use std::process::Stdio;
 
 use crate::sandbox::{Sandbox, skip};
+use crate::transcript::NAMESPACE_NOTE;
 
 /// The foreign programs that scripts/internal/fetch-programs fetches, and what `uname -m` is in each.
 const FOREIGN: [(&str, &str); 8] = [
@@ -30,6 +31,7 @@ fn a_registered_target_runs_everywhere_and_a_removed_one_nowhere() {
     s.step("qus -- -r aarch64");
     s.step("qus -s -- -p arm64");
     s.step("chroot /elsewhere /busybox-aarch64 uname -m");
+    assert_eq!(s.quietly("qus -s -- -p arm64 2>&1 >/dev/null").trim(), NAMESPACE_NOTE);
     s.compare("register");
 }
 

@@ -1,4 +1,4 @@
-//! Checking the emulators that are going to be registered, several at a time: hashing is what a first run takes longest for.
+//! Checks the emulators to register, in parallel: a first run spends most of its time hashing.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use crate::request::Install;
 use crate::sys;
 
 impl Site<'_> {
-    /// Opens and checks the emulators of all that is to be registered, through detached trees where those are needed.
+    /// Opens and checks the emulators to register, through detached trees if needed.
     pub(super) fn check(&mut self, jobs: &mut [Job], report: &mut Report) {
         let mut due: Vec<_> = jobs.iter_mut().filter(|job| job.is_due()).collect();
         if due.is_empty() {
@@ -29,7 +29,7 @@ impl Site<'_> {
         let options = &self.request.options;
         if options.persistent && !self.mount.is_on_host() {
             for job in &mut due {
-                // Where it can't be opened, the check says so.
+                // If it can't be opened, the check reports that.
                 let Some(real) = self.dir.and_then(|dir| dir.real_path(&job.file).ok()) else { continue };
                 match self.mount.anchored(&job.file, &real) {
                     Ok((path, tree)) => {
@@ -42,7 +42,7 @@ impl Site<'_> {
         }
         due.retain(|job| job.is_due());
         check(&mut due, self.dir, self.request, report);
-        // Under emulation, an emulator for this program's own architecture that is a program of it could only run itself.
+        // Under emulation, an emulator for the architecture that it is itself built for could only run itself.
         let runs_us = |job: &Job| {
             let emulator = job.emulator.as_ref()?;
             let is_own = job.arch.machine_bytes() == host::build_arch().machine_bytes();
@@ -67,8 +67,8 @@ impl Site<'_> {
             && !matches!(probe::run_one(host::build_arch()), Verdict::Ran { by: RanBy::Kernel, .. })
         {
             report.note(format!(
-                "this is qus for {}, running under emulation: so will all that it registers; take qus for this machine's own \
-                 architecture",
+                "this is qus for {}, which runs emulated here, as will the emulators that it registers: use qus for the \
+                 architecture of this host",
                 host::build_arch().name
             ));
         }
@@ -82,13 +82,16 @@ impl Site<'_> {
         }
     }
 
-    /// Tells what would come of it, as far as that can be known with nothing registered.
+    /// Foretells the result as far as possible with nothing registered.
     fn try_without_handler(&self, job: &mut Job, report: &mut Report) {
         let emulator = job.emulator.as_ref().filter(|_| self.is_tried());
         match emulator.map(|emulator| probe::run_by(&emulator.file, job.arch)) {
             Some(Verdict::Refused(errno)) => {
                 let error = Error::new(Step::Exec, job.rule.interpreter.as_str(), errno);
-                job.fail(error.hint("is it executable, and its file system not mounted noexec?"), report);
+                job.fail(
+                    error.hint("check that it is executable, and that its file system is not mounted noexec"),
+                    report,
+                );
             }
             Some(verdict) if !verdict.ran() => job.fail(probe::failure(job.arch, &verdict), report),
             _ => {
@@ -98,7 +101,7 @@ impl Site<'_> {
         }
     }
 
-    /// A handler that may be all that keeps binfmt_misc mounted gives way only to one that keeps it, too.
+    /// A handler that may be all that keeps binfmt_misc mounted is replaced only by one that also keeps it.
     fn see_what_depends(&self, job: &Job) -> Result<()> {
         let Some(Action::Replace(old)) = &job.action else { return Ok(()) };
         if job.tree.is_some() || self.mount.is_held_by_host() {
@@ -108,17 +111,17 @@ impl Site<'_> {
         if !depends_on(&[old], &left) {
             return Ok(());
         }
-        let why = "its detached tree keeps binfmt_misc mounted, and what would replace it has none";
+        let why = "its detached tree keeps binfmt_misc mounted, and its replacement would have none";
         Err(Error::new(Step::Keep, old.name.as_str(), why).hint(self.remedy()))
     }
 }
 
-/// Is it a program of the architecture that this one is of?
+/// Is it built for the same architecture as qus?
 pub(super) fn is_as_this_program(emulator: &Emulator) -> bool {
     emulator.machine == host::build_arch().machine_bytes()
 }
 
-/// Opens and checks the emulators of these jobs. Without flag F, one that isn't here is for others to have.
+/// Opens and checks the emulators of these jobs. Without flag F, an emulator may be missing here.
 pub(super) fn check(
     jobs: &mut [&mut Job],
     dir: Option<&EmulatorDir>,
@@ -135,7 +138,6 @@ pub(super) fn check(
     let checked = check_all(dir, &files, options.persistent);
     for job in &mut jobs {
         let mut found = checked.iter().filter(|(at, _)| files[*at].0 == job.file);
-        // Each file has a result.
         match found.next().map_or_else(|| Err(not_carried(job.arch, options)), |(_, r)| r.clone()) {
             Ok(emulator) => {
                 if emulator.metadata.mode() & libc::S_IWOTH != 0 {
@@ -152,10 +154,10 @@ pub(super) fn check(
     }
 }
 
-/// What came of a file, which is called by its place in the list.
+/// The index of a file, and its result.
 type Checked = (usize, Result<Arc<Emulator>>);
 
-/// Checks each of these files, and where else to open it.
+/// Checks these files: the name, and another path to open it by.
 fn check_all(dir: &EmulatorDir, files: &[(String, Option<PathBuf>)], is_static: bool) -> Vec<Checked> {
     let next = AtomicUsize::new(0);
     let work = || {
@@ -171,7 +173,7 @@ fn check_all(dir: &EmulatorDir, files: &[(String, Option<PathBuf>)], is_static: 
     let processors = if is_work { sys::processors() } else { 1 };
     let helpers = processors.min(files.len()).saturating_sub(1);
     std::thread::scope(|scope| {
-        // Where no thread can be had, fewer do the work.
+        // If a thread can't be created, fewer do the work.
         let start = |_| Builder::new().spawn_scoped(scope, work).ok();
         let started: Vec<_> = (0..helpers).map_while(start).collect();
         let mut all = work();

@@ -1,4 +1,4 @@
-//! What is to be done about each handler, given what is there: what is kept, and what it is left to, is seen to work.
+//! Decides what to do about each handler. Handlers that are kept, or third-party ones, must work.
 
 use super::check::check;
 use super::job::Job;
@@ -10,7 +10,7 @@ use crate::probe::{self, Verdict};
 use crate::rule::{Entry, Flags};
 
 impl Site<'_> {
-    /// Decides by what is there.
+    /// Plans by the entries that are there.
     pub(super) fn plan(&self, jobs: &mut [Job], report: &mut Report) {
         let how = Overwrite { force: self.request.force, replace: self.request.replace };
         let mut partial: Vec<&str> = Vec::new();
@@ -18,7 +18,7 @@ impl Site<'_> {
             let mut action = action(&job.rule, &self.entries, job.is_native, how);
             match action {
                 Action::LeaveToKernel => continue,
-                // What another hold looks after goes with it.
+                // A handler of another hold vanishes with that.
                 Action::Keep(entry) if self.signature.held && entry.signature().is_some_and(|s| s.held) => {
                     action = Action::Replace(entry);
                 }
@@ -31,21 +31,21 @@ impl Site<'_> {
         partial.dedup();
         for name in partial {
             report.note(format!(
-                "{name} takes some of these programs, too: those go to whichever was registered last"
+                "{name} also takes some of these programs: the kernel uses the handler that was registered last"
             ));
         }
     }
 
-    /// Runs the programs of what there is a handler for: is it good enough?
+    /// Keeps existing handlers only if they work.
     pub(super) fn judge_what_is_there(&self, jobs: &mut [Job], report: &mut Report) {
         let is_tried = self.is_tried();
         let is_judged = |job: &&mut Job| match &job.action {
-            // One that holds its emulator is there for all root directories, whatever was asked for.
+            // With flag F, it works in all root file systems.
             Some(Action::Keep(e)) => is_tried || self.request.prove && Flags::parse(&e.flags).fix_binary,
             action => matches!(action, Some(Action::LeaveTo(_))),
         };
         let persistent = self.request.options.persistent;
-        // Another build of an emulator is no reason to leave a handler that does more than was asked for.
+        // A handler that does more is kept even with another build of the emulator.
         let mut kept: Vec<_> = jobs.iter_mut().filter(|j| j.keeps().is_some_and(|e| e.is(&j.rule))).collect();
         check(&mut kept, self.dir, self.request, report);
         let mut judged: Vec<_> = jobs.iter_mut().filter(is_judged).collect();
@@ -73,7 +73,7 @@ impl Site<'_> {
                 job.keep(&entry, None);
             }
             if job.has_handler() && !self.request.dry_run {
-                // What an interrupted run may have left beside it.
+                // Left by an interrupted run.
                 report.errors.extend(self.clear_trial(job).err());
             }
         }
@@ -81,11 +81,11 @@ impl Site<'_> {
 
     fn leave_to(&self, job: &mut Job, other: &Entry, verdict: &Verdict, report: &mut Report) {
         if verdict.ran() {
-            job.state = State::ThirdParty;
+            (job.state, job.left_to) = (State::ThirdParty, Some(other.name.clone()));
             return;
         }
-        let why = format!("{} takes them and fails", other.name);
+        let why = format!("{} takes them, and fails", other.name);
         let error = Error::new(Step::Prove, format!("{} programs", job.arch.name), why);
-        job.fail(error.hint("--force registers one that takes precedence over it"), report);
+        job.fail(error.hint("--force registers a handler that takes precedence over it"), report);
     }
 }

@@ -1,4 +1,4 @@
-//! One handler on its way: what is asked for, what is there, what was decided, what came of it.
+//! One handler on its way: what is requested, what is there, what was decided, what came of it.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -16,31 +16,32 @@ use crate::probe::{self, RanBy, Verdict};
 use crate::request::HandlerOptions;
 use crate::rule::{Entry, Flags, Rule};
 
-/// One handler on its way.
 pub(super) struct Job {
     pub(super) arch: &'static Arch,
-    /// The name of the emulator in its directory.
+    /// The emulator's name in its directory.
     pub(super) file: String,
-    /// What is asked for, unsigned.
+    /// The requested rule, unsigned.
     pub(super) rule: Rule,
-    /// Does the kernel run such programs without any handler?
+    /// Does the kernel run such programs without a handler?
     pub(super) is_native: bool,
-    /// What is to be done; `None` once it was done, or has failed.
+    /// What to do; `None` once it is done or has failed.
     pub(super) action: Option<Action>,
-    /// The emulator, once it was opened and checked.
+    /// The emulator, once it is opened and checked.
     pub(super) emulator: Option<Arc<Emulator>>,
-    /// Was its digest compared?
+    /// Does its digest match?
     pub(super) is_verified: bool,
-    /// Where to open it, if not by its own path.
+    /// The path to open it by, if not its own.
     pub(super) opened: Option<PathBuf>,
-    /// Which detached tree it was opened through.
+    /// The index of the detached tree that it was opened through.
     pub(super) tree: Option<usize>,
-    /// What came of it.
+    /// The result so far.
     pub(super) state: State,
     /// How long a program of that architecture took to run.
     pub(super) proof: Option<Duration>,
     /// What keeps the handler.
     pub(super) keeper: Option<Keeper>,
+    /// The third-party handler that runs its programs.
+    pub(super) left_to: Option<String>,
 }
 
 impl Job {
@@ -58,10 +59,11 @@ impl Job {
             state: State::Failed,
             proof: None,
             keeper: None,
+            left_to: None,
         }
     }
 
-    /// Is there a handler that does what is asked for, or would there be one?
+    /// Is there a handler as requested, or would there be one?
     pub(super) const fn has_handler(&self) -> bool {
         matches!(self.state, State::Already | State::Registered | State::Replaced)
     }
@@ -76,12 +78,12 @@ impl Job {
         matches!(self.action, Some(Action::Register | Action::Replace(_)))
     }
 
-    /// The handler that is to be kept.
+    /// The handler to keep.
     pub(super) const fn keeps(&self) -> Option<&Entry> {
         if let Some(Action::Keep(entry)) = &self.action { Some(entry) } else { None }
     }
 
-    /// This handler does what is asked for. It may do more, and be called otherwise.
+    /// Keeps a handler that is as requested, or does more, possibly by another name.
     pub(super) fn keep(&mut self, entry: &Entry, proof: Option<Duration>) {
         (self.action, self.state, self.proof) = (None, State::Already, proof);
         self.rule.name.clone_from(&entry.name);
@@ -89,32 +91,32 @@ impl Job {
         self.rule.flags = Flags::parse(&entry.flags);
     }
 
-    /// Lets go of the emulator, and of the mount through which it was opened.
+    /// Closes the emulator, and releases the mount that it was opened through.
     pub(super) fn close(&mut self) {
         self.emulator = None;
     }
 
     pub(super) fn fail(&mut self, error: Error, report: &mut Report) {
         (self.action, self.state, self.proof) = (None, State::Failed, None);
-        // Several rows may fail for one reason: an emulator that runs two of them, a directory.
+        // Several jobs may fail for one reason, such as a shared emulator.
         if !report.errors.contains(&error) {
             report.errors.push(error);
         }
     }
 
-    /// What a run of a program of this architecture says about a handler with these flags.
+    /// Judges a handler with these flags by the verdict of its probe.
     pub(super) fn judge(&self, verdict: &Verdict, flags: Flags) -> Result<Duration> {
         let failed = |why: &str| Error::new(Step::Prove, format!("{} programs", self.arch.name), why);
         match verdict {
             Verdict::Ran { argv0: false, .. } if flags.preserve_argv0 => {
-                Err(failed("this QEMU doesn't understand flag P")
-                    .hint("add --preserve-argv0 no, or take a newer QEMU"))
+                Err(failed("this QEMU does not support flag P")
+                    .hint("add --preserve-argv0 no, or use a newer QEMU"))
             }
             Verdict::Ran { by, took, .. } if !self.is_run_by_another(by) => Ok(*took),
-            Verdict::Ran { .. } => Err(failed("they run through another interpreter")),
+            Verdict::Ran { .. } => Err(failed("another interpreter runs them")),
             other if other.is_unclear() => {
                 let error = probe::failure(self.arch, other);
-                let more = "--no-prove leaves this step out";
+                let more = "--no-prove skips this step";
                 let hint = error.hint.as_ref().map_or_else(|| more.to_owned(), |h| format!("{h}; {more}"));
                 Err(error.hint(hint))
             }
@@ -122,7 +124,7 @@ impl Job {
         }
     }
 
-    /// Is what has run it known to be another program than this job's emulator?
+    /// Is the interpreter known to be another program than this job's emulator?
     fn is_run_by_another(&self, by: &RanBy) -> bool {
         let is_another = |file: &File, emulator: &Emulator| !emulator.is_same_as(file);
         match (by, &self.emulator) {
@@ -142,6 +144,7 @@ impl Job {
             rule: (dry_run && self.is_new())
                 .then(|| self.rule.line().unwrap_or_else(|error| error.to_string())),
             keeper: self.keeper,
+            left_to: self.left_to.clone(),
         }
     }
 }

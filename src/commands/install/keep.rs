@@ -1,4 +1,4 @@
-//! What keeps the handlers when this process has exited.
+//! Finds out what keeps the handlers after this process exits.
 
 use super::job::Job;
 use super::site::Site;
@@ -10,9 +10,9 @@ use crate::request::Hold;
 use crate::rule::Entry;
 
 impl Site<'_> {
-    /// Sees what keeps each handler when this process has exited.
+    /// Finds out what keeps each handler.
     pub(super) fn keep(&mut self, jobs: &mut [Job], report: &mut Report) -> Result<()> {
-        // What outlives this process must do so without its help.
+        // Nothing of this process may hold them.
         jobs.iter_mut().for_each(Job::close);
         let trees = self.mount.release_trees();
         let mut keeps = trees.contains(&true).then_some(true);
@@ -32,7 +32,7 @@ impl Site<'_> {
         self.watch(jobs, report)
     }
 
-    /// What nothing known keeps must be there without this process.
+    /// Handlers without a known keeper must stay without this process' mounts.
     fn watch(&mut self, jobs: &mut [Job], report: &mut Report) -> Result<()> {
         let is_open = |job: &&mut Job| job.has_handler() && job.keeper.is_none();
         let open: Vec<_> = jobs.iter_mut().filter(is_open).collect();
@@ -42,18 +42,18 @@ impl Site<'_> {
         self.undo.iter_mut().for_each(|undo| undo.replaced = None);
         self.registrar.close();
         if !self.mount.is_there_without_us()? {
-            // With binfmt_misc has gone all that was in it.
+            // The handlers vanished with binfmt_misc.
             self.undo.clear();
             return Err(self.cannot_last());
         }
         open.into_iter().for_each(|job| job.keeper = Some(Keeper::Unseen));
         if !self.place.in_user_namespace {
-            report.note("qus can't see from here what holds binfmt_misc: with --pid=host it could");
+            report.note("qus cannot see from here what holds binfmt_misc; with --pid=host it can");
         }
         Ok(())
     }
 
-    /// Tells how it would end: nothing is registered, so what would keep it is tried with what is there.
+    /// Foretells the end for a dry run, without registering anything.
     pub(super) fn foresee(&mut self, jobs: &mut [Job], report: &mut Report) -> Result<()> {
         if self.request.hold.is_some() {
             return Ok(());
@@ -75,7 +75,7 @@ impl Site<'_> {
         if self.mount.is_there_without_us()? { Ok(()) } else { Err(self.cannot_last()) }
     }
 
-    /// Stays.
+    /// Hands the handlers over to `hold`.
     pub(super) fn hold(self, jobs: &mut [Job], hold: Hold) -> Holder {
         jobs.iter_mut().filter(|job| job.has_handler()).for_each(|job| job.keeper = Some(Keeper::Process));
         let held = jobs.iter().filter(|job| job.has_handler()).map(|job| Held {
@@ -88,11 +88,12 @@ impl Site<'_> {
         Holder { held: held.collect(), hold, mount: Some(self.mount) }
     }
 
-    /// There is no way to keep the handlers; what could help on this host.
+    /// The error if nothing keeps the handlers.
     fn cannot_last(&self) -> Error {
-        let mut why = "they vanish with the last mount of binfmt_misc, which is this process' own".to_owned();
+        let mut why =
+            "they vanish with the last mount of binfmt_misc, which belongs to this process".to_owned();
         if let Some(error) = &self.unanchored {
-            why = format!("{why}; they can't hold one themselves: {}", error);
+            why = format!("{why}, and cannot hold one themselves: {error}");
         }
         Error::new(Step::Keep, "the handlers", why).hint(self.remedy())
     }

@@ -1,4 +1,4 @@
-//! Trying, writing, and looking once more.
+//! Tries the emulators, registers the handlers, and verifies them.
 
 use std::fs::File;
 use std::path::Path;
@@ -14,12 +14,12 @@ use crate::probe::{self, RanBy, Verdict};
 use crate::rule::{Entry, Flags, Rule, Signature};
 
 impl Site<'_> {
-    /// Tries each emulator by a handler that takes the probes of this run only.
+    /// Tries each emulator by a handler that takes only the probes of this run.
     pub(super) fn try_out(&mut self, jobs: &mut [Job], report: &mut Report) {
         let is_tried = self.is_tried();
         let mut tried = Vec::new();
         for job in jobs.iter_mut().filter(|job| job.is_due()) {
-            // What an interrupted run has left.
+            // Left by an interrupted run.
             let linked = self.clear_trial(job).and_then(|()| self.link(job));
             let registered = linked.and_then(|()| is_tried.then(|| self.register_trial(job)).transpose());
             match registered {
@@ -44,7 +44,7 @@ impl Site<'_> {
         self.registrar.register(&trial).map(|()| trial)
     }
 
-    /// Has the handler's path lead to the very file that was checked.
+    /// Makes the handler's path lead to the file that was checked.
     fn link(&mut self, job: &Job) -> Result<()> {
         match &job.emulator {
             Some(emulator) if self.request.options.persistent => {
@@ -54,7 +54,7 @@ impl Site<'_> {
         }
     }
 
-    /// Registers what has worked, in the place of another or not.
+    /// Registers what has worked.
     pub(super) fn write(&mut self, jobs: &mut [Job], report: &mut Report) {
         for job in jobs {
             let rule = self.signed(job);
@@ -87,15 +87,15 @@ impl Site<'_> {
     fn note_lost_flags(&self, old: &Entry, new: &Rule, report: &mut Report) {
         if Flags::parse(&old.flags).credentials && !new.flags.credentials {
             report.note(format!(
-                "{} had flag C (setuid programs got their rights), and does not now: -c or --credentials yes keeps it",
+                "{} loses flag C, so setuid programs no longer gain privileges; -c or --credentials yes keeps it",
                 old.name
             ));
         }
     }
 
-    /// Takes the place of another handler of that name, whose programs run all the while: a stand-in takes them between the two.
+    /// Replaces a handler of that name. Its programs keep running: a stand-in takes them in between.
     fn replace(&mut self, rule: &Rule, old: Entry, report: &mut Report) -> Result<(Entry, Option<File>)> {
-        // Its file, to bring it back by.
+        // Its emulator, to restore it.
         let file = old.enabled.then(|| self.runs(&old)).flatten();
         let stand_in = Rule { name: self.name_beside(&rule.name), ..rule.clone() };
         self.registrar.register(&stand_in)?;
@@ -103,12 +103,12 @@ impl Site<'_> {
         let done = removed.and_then(|_| self.registrar.register(rule));
         if let Err(error) = done {
             let is_there = |name: &str| !matches!(self.mount.binfmt().entry(name), Ok(None));
-            if is_there(&old.name) || self.bring_back(&old, file.as_ref()).is_ok() {
+            if is_there(&old.name) || self.restore(&old, file.as_ref()).is_ok() {
                 self.clear_stand_in(&stand_in, report);
                 return Err(error);
             }
             return Err(error.hint(format!(
-                "{} could not be brought back; {} runs its programs now",
+                "{} could not be restored; {} runs its programs now",
                 old.name, stand_in.name
             )));
         }
@@ -116,7 +116,7 @@ impl Site<'_> {
         Ok((old, file))
     }
 
-    /// The emulator that a handler holds open: that of a program that it runs.
+    /// The emulator that a handler holds open, from a program that it runs.
     fn runs(&self, entry: &Entry) -> Option<File> {
         let arch = ARCHES.iter().find(|a| entry.matches(a.pattern.magic()))?;
         match probe::run_one(arch) {
@@ -127,7 +127,7 @@ impl Site<'_> {
         }
     }
 
-    /// Looks at all of it once more: is what was written, and what was kept, there as it was seen to work?
+    /// Verifies that all handlers, new and kept, are still as they were when they worked.
     pub(super) fn verify(&mut self, jobs: &mut [Job], report: &mut Report) -> Result<()> {
         let now = self.mount.binfmt().entries()?;
         for job in jobs.iter_mut().filter(|job| job.has_handler()) {
@@ -161,7 +161,7 @@ impl Site<'_> {
             return Err(Error::new(
                 Step::Check,
                 job.rule.interpreter.as_str(),
-                "it changed while it was registered",
+                "it changed while qus registered it",
             ));
         }
         if !self.is_tried() || !job.is_new() {
@@ -177,17 +177,17 @@ impl Site<'_> {
     }
 }
 
-/// With flag `C`: does a setuid program get its owner's rights?
+/// Verifies flag `C`: does a setuid program gain its owner's privileges?
 fn judge_credentials(job: &Job, report: &mut Report) -> Result<()> {
     match probe::honours_set_uid(job.arch, mounts::mount_point()?) {
         Ok(true) => Ok(()),
         Ok(false) => {
             let what = format!("setuid {} programs", job.arch.name);
-            Err(Error::new(Step::Prove, what, "they don't get their owner's rights, in spite of flag C"))
+            Err(Error::new(Step::Prove, what, "they do not gain their owner's privileges, despite flag C"))
         }
         Err(errno) => {
             report.note(format!(
-                "that setuid programs work (flag C) can't be seen from here: {}",
+                "cannot verify from here that setuid programs gain privileges (flag C): {}",
                 Cause::Errno(errno)
             ));
             Ok(())

@@ -18,30 +18,29 @@ use crate::userns::Namespaces;
 
 pub(super) struct Site<'a> {
     pub(super) request: &'a Install,
-    /// The emulators.
     pub(super) dir: Option<&'a EmulatorDir>,
     pub(super) place: Namespaces,
     pub(super) mount: BinfmtMount,
     pub(super) registrar: Registrar,
-    /// What was there when it was locked.
+    /// The entries when it was locked.
     pub(super) entries: Vec<Entry>,
-    /// What this run writes into each of its own.
+    /// The signature of this run.
     pub(super) signature: Signature,
     /// Why emulators could not be opened through a detached tree.
     pub(super) unanchored: Option<Error>,
     pub(super) undo: Vec<Undo>,
 }
 
-/// What takes a step of this run back.
+/// How to undo a registration.
 pub(super) struct Undo {
-    /// What was registered.
+    /// The new handler.
     pub(super) rule: Rule,
-    /// What it has replaced, with the file that ran its programs.
+    /// The handler that it replaced, and its emulator.
     pub(super) replaced: Option<(Entry, Option<File>)>,
 }
 
 impl<'a> Site<'a> {
-    /// Mounts and locks it, and looks what is there.
+    /// Mounts and locks it, and lists the entries.
     pub(super) fn open(
         request: &'a Install,
         dir: Option<&'a EmulatorDir>,
@@ -51,9 +50,9 @@ impl<'a> Site<'a> {
         let look = || {
             let registrar = mount.binfmt().lock()?;
             if !mount.binfmt().is_enabled()? {
-                let why = "binfmt_misc is switched off on this host (its status is disabled)";
-                return Err(Error::new(Step::Register, "anything", why).hint(
-                    "whoever did that may have a reason; `echo 1 > /proc/sys/fs/binfmt_misc/status` switches it on",
+                let why = "binfmt_misc is disabled on this host";
+                return Err(Error::new(Step::Register, "handlers", why).hint(
+                    "someone disabled it, perhaps with reason; `echo 1 > /proc/sys/fs/binfmt_misc/status` enables it",
                 ));
             }
             Ok((registrar, mount.binfmt().entries()?))
@@ -76,8 +75,7 @@ impl<'a> Site<'a> {
         })
     }
 
-    /// Is a program executed to see whether it works? Where a handler names a path for other root directories than this one, that
-    /// proves nothing here.
+    /// Are programs run? Not if a handler names a path for other root file systems, where that would prove nothing.
     pub(super) const fn is_tried(&self) -> bool {
         self.request.prove && (self.request.options.persistent || self.mount.is_on_host())
     }
@@ -93,7 +91,7 @@ impl<'a> Site<'a> {
         self.mount.binfmt().remove(name, |e| e.signature().is_some()).map(drop)
     }
 
-    /// A name for a moment; another one where somebody else has the usual one.
+    /// A name for a trial handler; an unusual one if the usual one is taken.
     pub(super) fn name_beside(&self, name: &str) -> String {
         let usual = trial_name(name);
         let is_taken = self.entries.iter().any(|e| e.name == usual && e.signature().is_none());
@@ -101,17 +99,17 @@ impl<'a> Site<'a> {
         if is_taken { format!("{usual}-{a:02x}{b:02x}{c:02x}{d:02x}") } else { usual }
     }
 
-    pub(super) fn bring_back(&mut self, old: &Entry, file: Option<&File>) -> Result<()> {
+    pub(super) fn restore(&mut self, old: &Entry, file: Option<&File>) -> Result<()> {
         if Flags::parse(&old.flags).fix_binary && !self.mount.is_on_host() {
             let gone =
-                || Error::new(Step::Register, old.name.as_str(), "its emulator can't be reached any more");
+                || Error::new(Step::Register, old.name.as_str(), "its emulator can no longer be reached");
             self.mount.link(Path::new(&old.interpreter), file.ok_or_else(gone)?)?;
         }
         self.registrar.restore(old)
     }
 
     pub(super) fn clear_stand_in(&self, stand_in: &Rule, report: &mut Report) {
-        // That it stays is worth an error, and changes nothing of what has come of the rest.
+        // If it stays, that is an error, but the rest is done.
         let removed = self.mount.binfmt().remove(&stand_in.name, |e| e.is(stand_in));
         report.errors.extend(removed.err());
     }
@@ -120,12 +118,12 @@ impl<'a> Site<'a> {
         let signature = undo.rule.signature();
         self.mount.binfmt().remove(&undo.rule.name, |e| e.is(&undo.rule) && e.signature() == signature)?;
         match undo.replaced {
-            Some((old, file)) => self.bring_back(&old, file.as_ref()),
+            Some((old, file)) => self.restore(&old, file.as_ref()),
             None => Ok(()),
         }
     }
 
-    /// Undoes all that this run has done.
+    /// Undoes everything that this run has registered.
     pub(super) fn roll_back(&mut self, jobs: &mut [Job], report: &mut Report) {
         if !self.undo.is_empty() {
             report.note("rolled back: not all targets could be registered");
@@ -139,26 +137,26 @@ impl<'a> Site<'a> {
         self.leave();
     }
 
-    /// Leaves what has come of it; a mount that nothing was registered in is not needed.
+    /// Ends the run. A mount of binfmt_misc without handlers is removed.
     pub(super) fn leave(&mut self) {
         self.registrar.close();
         self.mount.unmount_if_empty();
     }
 
-    /// What could help to keep handlers on this host.
+    /// What may keep handlers on this host.
     pub(super) fn remedy(&self) -> String {
         let mut hints = Vec::new();
         if !self.request.options.persistent {
             hints.push("add -p");
         }
         if self.place.in_user_namespace {
-            hints.push("stay in the container with --hold");
+            hints.push("keep the container running with --hold");
         } else if Path::new("/run/systemd/system").exists() {
-            hints.push("run `ls /proc/sys/fs/binfmt_misc` on the host once, which mounts it");
+            hints.push("run `ls /proc/sys/fs/binfmt_misc` on the host, which mounts it");
         } else {
             hints.push("run `mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc` on the host");
-            hints.push("start the container with --pid=host");
-            hints.push("stay in it with --hold");
+            hints.push("run the container with --pid=host");
+            hints.push("keep it running with --hold");
         }
         hints.join("; or ")
     }
