@@ -18,7 +18,12 @@ fn main() -> ExitCode {
     let render = |report: &_| report::render(report, invocation.json, invocation.quiet);
     let exit = say(&render(&report));
     match holder {
-        Some(holder) if exit == ExitCode::SUCCESS => say(&render(&holder.wait())),
+        Some(holder) if exit == ExitCode::SUCCESS => {
+            let last = holder.wait(&mut |found| {
+                say(&render(found));
+            });
+            say(&render(&last))
+        }
         Some(holder) => {
             // The report could not be delivered, so nobody would know that this process stays. stdout has failed already.
             say(&Rendered { stdout: String::new(), ..render(&holder.release()) });

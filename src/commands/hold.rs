@@ -54,9 +54,9 @@ pub(super) struct Held {
 
 impl Holder {
     /// Waits for SIGTERM or SIGINT. Until then, missing handlers are registered again, or, with `strict`, end it. On SIGHUP, runs
-    /// a program of each.
-    pub fn wait(mut self) -> Report {
-        let mut report = Report::default();
+    /// a program of each. `tell` gets what a look finds, unless the look before it found the same; returns the last report.
+    pub fn wait(mut self, tell: &mut dyn FnMut(&Report)) -> Report {
+        let (mut report, mut told) = (Report::default(), Vec::new());
         let removals = self.mount.as_ref().and_then(|mount| mount.watch_removals().ok());
         let mut looked = Instant::now();
         loop {
@@ -75,6 +75,10 @@ impl Holder {
             for error in std::mem::take(&mut report.errors) {
                 report.note(error.to_string());
             }
+            if report.notes != told {
+                tell(&report);
+            }
+            told = std::mem::take(&mut report.notes);
         }
         self.finish(&mut report);
         report

@@ -76,3 +76,15 @@ fn a_mount_point_that_is_none_is_named() {
     }
     s.compare("mount-point");
 }
+
+#[test]
+fn hold_tells_at_once_what_it_finds() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(
+        "qus hold arm >/tmp/out 2>/tmp/err & echo $! >/tmp/pid
+        until grep -q '^they stay' /tmp/out; do sleep 0.02; done",
+    );
+    s.step("qus remove arm; for i in $(seq 500); do grep -q again /tmp/err && break; sleep 0.02; done; tail -n 1 /tmp/err");
+    s.step("kill -TERM $(cat /tmp/pid); for i in $(seq 500); do [ -e /proc/$(cat /tmp/pid) ] || break; sleep 0.02; done; grep -c again /tmp/err");
+    s.compare("hold-tells");
+}
