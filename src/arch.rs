@@ -1,35 +1,35 @@
-//! The table: one row for each pattern that is registered, all of its facts, checked while the program is compiled.
+//! The table of architectures, checked at compile time.
 //!
-//! A row says what an ELF header of that architecture looks like ([`crate::elf`] makes the bytes of it), which QEMU runs it,
-//! and every name that people call it by. Nothing else in the program knows an architecture. Two targets have two rows,
-//! because two machine numbers are in use: microblaze in both byte orders (QEMU registers only the unofficial 0xbaab).
+//! A row has the facts of an ELF header ([`crate::elf`] makes magic and mask of them), the emulator, and all names in use.
+//! Nothing else in qus knows an architecture. Microblaze has two rows for each byte order, as two machine numbers are in use
+//! (QEMU registers only the unofficial 0xbaab).
 
 use crate::elf::Class::{self, Elf32, Elf64};
 use crate::elf::Data::{self, Lsb, Msb};
 use crate::elf::{Flags, Machine, Pattern};
 
-/// One architecture's programs, and what runs them.
+/// An architecture.
 #[derive(Debug)]
 pub struct Arch {
-    /// The row's own name; the handler is called `qemu-NAME`.
+    /// The name of the row; its handler is `qemu-NAME`.
     pub name: &'static str,
-    /// What users ask for: [`Arch::name`], or the target that this row is a second pattern of.
+    /// The target: [`Arch::name`], or that of the row which this is a second pattern for.
     pub target: &'static str,
-    /// The QEMU that runs it: `qemu-EMULATOR`.
+    /// The emulator: `qemu-EMULATOR`.
     pub emulator: &'static str,
-    /// What it is called by QEMU's script when it looks for the host's own family.
+    /// The family in QEMU's script, which skips that of the host.
     pub family: &'static str,
-    /// OCI platforms whose programs these are; the first is the one that is printed.
+    /// OCI platforms, the one to print first.
     pub platforms: &'static [&'static str],
-    /// Other names, separated by blanks: of distributions, compilers, kernels, containers.
+    /// Other names, separated by spaces: of distributions, compilers, kernels, images.
     pub aliases: &'static str,
     /// `e_ident[EI_CLASS]`, `e_ident[EI_DATA]`, `e_machine`.
     pub machine: (Class, Data, u16),
-    /// The magic and mask of its programs.
+    /// Magic and mask.
     pub pattern: Pattern,
 }
 
-/// `EF_MIPS_ABI2` in `e_flags`: the n32 ABI. The one thing that tells its programs from o32 ones.
+/// `EF_MIPS_ABI2` in `e_flags`: the n32 ABI, otherwise the same as o32.
 const EF_MIPS_ABI2: u32 = 0x20;
 
 const fn arch(name: &'static str, class: Class, data: Data, machine: u16) -> Arch {
@@ -66,7 +66,7 @@ impl Arch {
         self
     }
 
-    /// Another pattern of `target`: asked for, run and removed together with it.
+    /// Makes it a second pattern of `target`.
     const fn also(mut self, target: &'static str) -> Self {
         self.target = target;
         self.emulator = target;
@@ -87,23 +87,23 @@ impl Arch {
         format!("{PREFIX}{}", self.name)
     }
 
-    /// What its programs have in their ELF headers.
+    /// Class, byte order and machine of its programs.
     #[must_use]
     pub const fn machine_bytes(&self) -> Machine {
         (self.machine.0 as u8, self.machine.1 as u8, self.machine.2)
     }
 
-    /// Every name of this row's target; platforms without their `linux/`.
+    /// All names of the target; platforms without `linux/`.
     fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
         let platforms = self.platforms.iter().filter_map(|p| p.strip_prefix(LINUX));
         std::iter::once(self.target).chain(self.aliases.split_ascii_whitespace()).chain(platforms)
     }
 }
 
-/// What every OCI platform of the table begins with, and what may precede any name.
+/// The prefix of OCI platforms, which may precede any name.
 const LINUX: &str = "linux/";
 
-/// What every handler's name begins with; entries of other names are never ours.
+/// The prefix of handlers' names. qus never touches others.
 pub const PREFIX: &str = "qemu-";
 
 /// Every row, sorted by name.
@@ -171,7 +171,7 @@ const _: () = {
     }
 };
 
-/// Byte order of strings; `str` cannot be compared in a `const` yet.
+/// Compares strings in a `const`.
 const fn before(a: &str, b: &str) -> bool {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     let mut i = 0;
@@ -184,18 +184,18 @@ const fn before(a: &str, b: &str) -> bool {
     a.len() < b.len()
 }
 
-/// Every row of the target that `name` stands for; none where nobody calls a target that.
+/// The rows of the target with that name, if any.
 ///
 /// Names are those of QEMU (`aarch64`), OCI (`linux/arm64`, `arm/v7`, `386`), Debian (`armhf`, `ppc64el`), RPM (`armv7hl`),
 /// Docker's official images (`arm64v8`), compilers (`riscv64gc`) and uname (`armv7l`), in any case, and `linux/` may precede
-/// each. A handler's name (`qemu-arm`) and an emulator's (`qemu-arm-static`) are understood, too.
+/// each. Names of handlers (`qemu-arm`) and emulators (`qemu-arm-static`) work as well.
 pub fn named(name: &str) -> impl Iterator<Item = &'static Arch> + use<> {
     let name = bare(name);
     let target = ARCHES.iter().find(|a| a.name == name || a.names().any(|n| n == name)).map(|a| a.target);
     ARCHES.iter().filter(move |a| Some(a.target) == target)
 }
 
-/// The name without what may stand around it.
+/// The name without `qemu-`, `-static` or `linux/`.
 fn bare(name: &str) -> String {
     let name = name.to_ascii_lowercase();
     match name.strip_prefix(PREFIX) {
@@ -205,25 +205,24 @@ fn bare(name: &str) -> String {
     .to_owned()
 }
 
-/// Every target's name, once each, sorted.
+/// The names of all targets, sorted.
 pub fn targets() -> impl Iterator<Item = &'static str> {
     ARCHES.iter().filter(|a| a.name == a.target).map(|a| a.name)
 }
 
-/// The names of targets most like a mistyped one.
+/// The names of targets nearest to a mistyped one.
 #[must_use]
 pub fn nearest(name: &str) -> Vec<&'static str> {
     near(&bare(name), ARCHES.iter().flat_map(Arch::names))
 }
 
-/// The candidates most like a mistyped word, at most three: those that take the fewest edits, if these are few enough for
-/// words of that length.
+/// The candidates with the fewest edits from a mistyped word, at most three; none if that are too many for its length.
 #[must_use]
 pub fn near<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let (mut near, mut fewest) = (Vec::new(), usize::MAX);
     for candidate in candidates {
         let most = fewest.min((1 + 2 * candidate.len().min(word.len())) / 5);
-        // Words can be very long, and need not be compared to see that they are unlike.
+        // Cheap for very long words.
         if candidate.len().abs_diff(word.len()) > most || near.contains(&candidate) {
             continue;
         }
@@ -257,9 +256,9 @@ fn distance(a: &str, b: &str) -> usize {
     d[a.len()][b.len()]
 }
 
-/// QEMU's name for the family of a host, given what `uname -m` or `HOST_ARCH` calls it.
+/// The family of a host, as in qemu-binfmt-conf.sh; `machine` is as in `uname -m` or `HOST_ARCH`.
 ///
-/// The same grouping as in qemu-binfmt-conf.sh: files that are exported for a host leave out the targets of its own family.
+/// Files that are exported for a host leave out targets of its own family.
 #[must_use]
 pub fn host_family(machine: &str) -> &str {
     match machine {
@@ -372,7 +371,7 @@ mod tests {
                 assert_eq!(claimed, [a.target], "{name}");
                 assert!(
                     name == name.to_ascii_lowercase() && bare(name) == name,
-                    "{name} is not found as it stands"
+                    "{name} is not found as it is"
                 );
             }
             assert!(a.platforms.iter().all(|p| p.starts_with(LINUX)), "{}", a.name);

@@ -1,7 +1,7 @@
 //! A binfmt_misc directory: list, register, remove.
 //!
-//! It takes the directory as an argument and mounts nothing. It refuses to write to `status`: `-1` there would remove
-//! everybody's handlers, and `0` switch them off.
+//! The directory is an argument; nothing is mounted here. `status` is never written: `-1` would remove all handlers of everyone,
+//! and `0` disable them.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions, TryLockError};
@@ -14,13 +14,13 @@ use nix::errno::Errno;
 use crate::error::{Cause, Error, Result, Step};
 use crate::rule::{Entry, Rule};
 
-/// Where the kernel expects it to be mounted.
+/// The usual mount point.
 pub(crate) const USUAL_DIR: &str = "/proc/sys/fs/binfmt_misc";
 
-/// How long to wait for another qus: registering all targets takes one about a second.
+/// How long to wait for another qus, which needs about a second for all targets.
 const LOCK_PATIENCE: Duration = Duration::from_secs(30);
 
-/// The kernel formats an entry into a page (fs/binfmt_misc.c).
+/// The most that the kernel shows of an entry, in bytes (`bm_entry_read` in fs/binfmt_misc.c).
 const PAGE: usize = 4096;
 
 /// A directory where binfmt_misc is mounted.
@@ -29,8 +29,8 @@ pub(crate) struct Binfmt {
     dir: PathBuf,
 }
 
-/// Its file `register`, locked: no other qus changes handlers meanwhile, on whatever mount of the same binfmt_misc. Only root can
-/// open it, so nobody else can hold the lock. It holds the mount for as long as it is open.
+/// Its file `register`, locked against every other qus, on any mount of the same binfmt_misc. Only root can open the file, so
+/// nobody else can hold the lock. It holds the mount while it is open.
 #[derive(Debug)]
 pub(crate) struct Registrar {
     dir: PathBuf,
@@ -38,7 +38,7 @@ pub(crate) struct Registrar {
 }
 
 impl Binfmt {
-    /// The one that is mounted at `dir`. Nothing is looked at yet.
+    /// The one that is mounted at `dir`. No I/O.
     pub(crate) fn at(dir: impl Into<PathBuf>) -> Self {
         Self { dir: dir.into() }
     }
@@ -52,10 +52,10 @@ impl Binfmt {
         Error::new(step, self.dir.display().to_string(), why)
     }
 
-    /// Is binfmt_misc mounted there? An automount at that place is triggered.
+    /// Is binfmt_misc mounted there? Triggers an automount.
     ///
     /// # Errors
-    /// Whatever keeps us from looking: ELOOP (a dead automount), EACCES.
+    /// [`Step::List`]: ELOOP of a dead automount, EACCES.
     pub(crate) fn is_mounted(&self) -> Result<bool> {
         match self.dir.join("register").symlink_metadata() {
             Ok(_) => Ok(true),
@@ -64,19 +64,19 @@ impl Binfmt {
         }
     }
 
-    /// Are handlers used at all? `false` where somebody wrote `0` to `status`.
+    /// Does the kernel use handlers? `false` if someone wrote `0` to `status`.
     ///
     /// # Errors
-    /// [`Step::List`], where `status` can't be read.
+    /// [`Step::List`].
     pub(crate) fn is_enabled(&self) -> Result<bool> {
         let status = std::fs::read(self.dir.join("status")).map_err(|e| self.error(Step::List, e))?;
         Ok(status.starts_with(b"enabled"))
     }
 
-    /// The names of all handlers, in no order, byte by byte.
+    /// The names of all handlers, unsorted, of any bytes.
     ///
     /// # Errors
-    /// [`Step::List`], where the directory can't be read.
+    /// [`Step::List`].
     pub(crate) fn names(&self) -> Result<Vec<OsString>> {
         let listing = std::fs::read_dir(&self.dir).map_err(|e| self.error(Step::List, e))?;
         let names = listing.map(|item| item.map(|i| i.file_name()));
@@ -87,7 +87,7 @@ impl Binfmt {
     /// All handlers, sorted by name.
     ///
     /// # Errors
-    /// [`Step::List`], where the directory can't be read. A handler that vanishes meanwhile is left out.
+    /// [`Step::List`]. Handlers that vanish at the same time are left out.
     pub(crate) fn entries(&self) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
         for name in self.names()? {
@@ -103,14 +103,14 @@ impl Binfmt {
 
     /// What the kernel shows of a handler.
     fn read(&self, name: &OsStr) -> std::io::Result<Entry> {
-        // A name that is not UTF-8 can't be one of ours; its handler is shown with the bytes replaced.
+        // A name that isn't UTF-8 can't belong to qus; its handler is shown with the bytes replaced.
         parse(&name.to_string_lossy(), &mut File::open(self.dir.join(name))?)
     }
 
-    /// One handler, if there is one of that name.
+    /// The handler of that name, if there is one.
     ///
     /// # Errors
-    /// [`Step::List`], where it can't be read.
+    /// [`Step::List`].
     pub(crate) fn entry(&self, name: impl AsRef<OsStr>) -> Result<Option<Entry>> {
         match self.read(name.as_ref()) {
             Ok(entry) => Ok(Some(entry)),
@@ -119,13 +119,12 @@ impl Binfmt {
         }
     }
 
-    /// Removes a handler if it is the one that `is_meant` accepts; what was removed. It is compared and removed through one
-    /// descriptor, which stands for that very entry: one that took its name meanwhile is not touched, so that no lock is
-    /// needed.
+    /// Removes the handler of that name if `is_expected` accepts it, and returns it. Comparing and removing use one descriptor, which
+    /// stays with that entry even if another one takes its name, so no lock is needed.
     pub(crate) fn remove(
         &self,
         name: impl AsRef<OsStr>,
-        is_meant: impl FnOnce(&Entry) -> bool,
+        is_expected: impl FnOnce(&Entry) -> bool,
     ) -> Result<Option<Entry>> {
         let name = name.as_ref();
         let shown = name.to_string_lossy();
@@ -138,17 +137,17 @@ impl Binfmt {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::new(Step::Remove, shown, e)),
         };
-        if !is_meant(&entry) {
+        if !is_expected(&entry) {
             return Ok(None);
         }
         file.write_all(b"-1").map_err(|e| Error::new(Step::Remove, shown, e))?;
         Ok(Some(entry))
     }
 
-    /// Waits until no other qus is at work on this binfmt_misc, and keeps others waiting.
+    /// Locks this binfmt_misc against every other qus, after waiting for the one that has the lock.
     ///
     /// # Errors
-    /// [`Step::Lock`]: EACCES or EPERM without privileges, EROFS on a read-only mount; EAGAIN after half a minute.
+    /// [`Step::Lock`]: EACCES or EPERM without privileges, EROFS on a read-only mount, EAGAIN after [`LOCK_PATIENCE`].
     pub(crate) fn lock(&self) -> Result<Registrar> {
         let path = self.dir.join("register");
         let failed = |why: std::io::Error| Error::new(Step::Lock, path.display().to_string(), why);
@@ -156,7 +155,7 @@ impl Binfmt {
         let register = OpenOptions::new().write(true).open(&path).map_err(failed)?;
         loop {
             match register.try_lock() {
-                // Closing the file lets go of it.
+                // Closing the file unlocks it.
                 Ok(()) => return Ok(Registrar { dir: self.dir.clone(), register: Some(register) }),
                 Err(TryLockError::Error(e)) if e.kind() == ErrorKind::Interrupted => continue,
                 Err(TryLockError::Error(e)) => return Err(failed(e)),
@@ -176,16 +175,16 @@ fn parse(name: &str, file: &mut File) -> std::io::Result<Entry> {
 }
 
 impl Registrar {
-    /// Registers a handler. The kernel takes the line in one write or not at all.
+    /// Registers a handler, in one write.
     ///
     /// # Errors
-    /// [`Step::Register`]; ENOENT means that the interpreter is not there.
+    /// [`Step::Register`].
     pub(crate) fn register(&self, rule: &Rule) -> Result<()> {
         let line = rule.line().map_err(|u| Error::new(Step::Register, rule.name.as_str(), u.to_string()))?;
         self.write(&rule.name, &rule.interpreter, &line)
     }
 
-    /// Brings a handler back that was removed: byte for byte, and disabled if it was so.
+    /// Registers a removed handler again, byte for byte; disabled if it was disabled.
     ///
     /// # Errors
     /// [`Step::Register`], [`Step::Disable`].
@@ -200,7 +199,7 @@ impl Registrar {
         disabled.map_err(|e| Error::new(Step::Disable, entry.name.as_str(), e))
     }
 
-    /// Lets others go on, and holds the mount no longer: it registers nothing any more.
+    /// Unlocks it and releases the mount. Nothing can be registered afterwards.
     pub(crate) fn close(&mut self) {
         self.register = None;
     }
@@ -212,9 +211,9 @@ impl Registrar {
             let failed = |why: Cause| Error::new(Step::Register, name, why);
             match Cause::from(e) {
                 Cause::Errno(Errno::ENOENT) => failed(format!("there is no {interpreter}").into()),
-                // Whether registering is allowed was seen when `register` was opened.
+                // Of the interpreter: `register` is open already.
                 why @ Cause::Errno(Errno::EACCES) => failed(why).hint(format!(
-                    "the kernel can't execute {interpreter}: chmod +x makes it executable, unless its file system is mounted noexec"
+                    "the kernel cannot execute {interpreter}: run `chmod +x` on it, and check that its file system is not mounted noexec"
                 )),
                 why => failed(why),
             }
@@ -226,8 +225,8 @@ impl Registrar {
 mod tests {
     use super::*;
 
-    /// A plain directory behaves as the kernel's for everything that only reads.
-    fn pretended(name: &str, files: &[(&str, &str)]) -> Binfmt {
+    /// For reading, a plain directory behaves like the kernel's.
+    fn plain(name: &str, files: &[(&str, &str)]) -> Binfmt {
         let dir = std::env::temp_dir().join(format!("qus-binfmt-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         for (name, text) in files {
@@ -238,7 +237,7 @@ mod tests {
 
     #[test]
     fn register_and_status_are_not_handlers() {
-        let b = pretended(
+        let b = plain(
             "list",
             &[
                 ("register", ""),
@@ -257,7 +256,7 @@ mod tests {
 
     #[test]
     fn an_empty_or_missing_directory_is_not_mounted() {
-        let b = pretended("empty", &[]);
+        let b = plain("empty", &[]);
         assert!(!b.is_mounted().unwrap());
         std::fs::remove_dir_all(b.dir()).unwrap();
         assert!(!b.is_mounted().unwrap());
@@ -266,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_second_lock_waits_for_the_first() {
-        let b = pretended("lock", &[("register", "")]);
+        let b = plain("lock", &[("register", "")]);
         let first = b.lock().unwrap();
         let other = b.clone();
         let waiting = std::thread::spawn(move || other.lock().map(|_| Instant::now()));

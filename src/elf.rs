@@ -1,8 +1,7 @@
-//! ELF header facts → the magic and mask that the kernel compares, and the few questions that we ask of a file.
+//! ELF headers: the magic and mask of an architecture, and the facts of an executable.
 //!
-//! Everything that makes a pattern is `const`: the table in [`crate::arch`] is computed and checked while the program is
-//! compiled. This room knows the layout of an ELF file; it knows no architecture by name and reads no file itself.
-//! Offsets and numbers are those of the System V ABI, edition 4.1, chapter 4 (and `elf.h`).
+//! Patterns are `const`, so the table in [`crate::arch`] is computed and checked at compile time. Nothing here knows an
+//! architecture by name, and there is no I/O. Offsets and numbers are from the System V ABI, edition 4.1, chapter 4 (and `elf.h`).
 
 /// `e_ident[EI_CLASS]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +12,7 @@ pub enum Class {
     Elf64 = 2,
 }
 
-/// `e_ident[EI_DATA]`: the byte order of everything behind `e_ident`.
+/// `e_ident[EI_DATA]`: the byte order of everything after `e_ident`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Data {
     /// Little-endian.
@@ -22,23 +21,22 @@ pub enum Data {
     Msb = 2,
 }
 
-/// `e_ident[EI_CLASS]`, `e_ident[EI_DATA]` and `e_machine` as they stand in a file.
+/// `e_ident[EI_CLASS]`, `e_ident[EI_DATA]` and `e_machine`.
 pub type Machine = (u8, u8, u16);
 
-/// Bits of `e_flags` that tell two architectures apart which share everything else.
+/// Bits of `e_flags` that distinguish two architectures which share everything else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flags {
-    /// The bits that are compared.
+    /// The bits to compare.
     pub mask: u32,
-    /// The value that they must have.
+    /// Their value.
     pub value: u32,
 }
 
-/// The longest pattern in use: up to the end of `e_flags` in a 32-bit header.
+/// The longest pattern, in bytes: up to the end of `e_flags` in a 32-bit header.
 pub const PATTERN_MAX: usize = 40;
 
-/// `EI_ABIVERSION` and `EI_PAD` in `e_ident`: compared by no pattern, looked at by no kernel and no QEMU. In ordinary programs they
-/// are zero.
+/// `EI_ABIVERSION` and `EI_PAD` in `e_ident`: zero in ordinary programs, and ignored by patterns, kernel and QEMU.
 pub const PADDING: std::ops::Range<usize> = 8..16;
 
 const ELFMAG: [u8; 4] = [0x7f, b'E', b'L', b'F'];
@@ -48,13 +46,13 @@ const ET_EXEC: u16 = 2;
 const ET_DYN: u16 = 3;
 const E_TYPE: usize = 16;
 const E_MACHINE: usize = 18;
-/// Where `e_flags` stands in a 32-bit header.
+/// The offset of `e_flags` in a 32-bit header.
 const E_FLAGS_32: usize = 36;
 
 const PT_LOAD: u32 = 1;
 const PT_INTERP: u32 = 3;
 
-/// What the kernel compares with the first bytes of a program: equal wherever the mask has ones.
+/// Magic and mask: the kernel compares the first bytes of a program wherever the mask has ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pattern {
     magic: [u8; PATTERN_MAX],
@@ -63,11 +61,11 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// The pattern of every executable of one architecture.
+    /// The pattern of all executables of an architecture.
     ///
-    /// Compared are the magic number, class, data, the file version, `e_type` (executable or position-independent) and
-    /// `e_machine`; bytes 7 to 15 of `e_ident` are not, because the kernel's own ELF loader ignores them too: OSABI is 3 in
-    /// static GNU programs with ifuncs and 2 in NetBSD's, and AppImages carry `AI\x02` from byte 8 on.
+    /// It compares the magic number, class, data, file version, `e_type` (executable or position-independent) and `e_machine`, but
+    /// not bytes 7 to 15 of `e_ident`, which the kernel's ELF loader also ignores: OSABI is 3 in static GNU programs with ifuncs and
+    /// 2 in NetBSD's, and AppImages have `AI\x02` from byte 8 on.
     #[must_use]
     pub const fn of(class: Class, data: Data, machine: u16, flags: Option<Flags>) -> Self {
         let mut p = Self { magic: [0; PATTERN_MAX], mask: [0; PATTERN_MAX], len: E_MACHINE + 2 };
@@ -107,19 +105,19 @@ impl Pattern {
         &self.magic[..self.len]
     }
 
-    /// The bits of each byte that count.
+    /// The bits to compare.
     #[must_use]
     pub fn mask(&self) -> &[u8] {
         &self.mask[..self.len]
     }
 
-    /// Does a file that begins with `head` match? As in the kernel, bytes behind the end of a short file are zero.
+    /// Does a file that begins with `head` match? As in the kernel, a short file continues with zeros.
     #[must_use]
     pub fn matches(&self, head: &[u8]) -> bool {
         (0..self.len).all(|i| (head.get(i).copied().unwrap_or(0) ^ self.magic[i]) & self.mask[i] == 0)
     }
 
-    /// Is there a file that both patterns match? `const`, so that the table can refuse to compile.
+    /// Is there a file that both match?
     #[must_use]
     pub const fn overlaps(&self, other: &Self) -> bool {
         let mut i = 0;
@@ -132,7 +130,7 @@ impl Pattern {
         true
     }
 
-    /// Is the ELF magic number compared in full? Anything less would catch scripts and other formats.
+    /// Is the ELF magic number compared in full?
     #[must_use]
     pub const fn requires_elf(&self) -> bool {
         let mut i = 0;
@@ -146,39 +144,39 @@ impl Pattern {
     }
 }
 
-/// Why a file is not an executable that this host could use as an interpreter.
+/// Why a file can't be an interpreter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Flaw {
-    /// It does not begin with an ELF header.
+    /// It has no ELF header.
     NotElf,
-    /// It ends before what its headers announce.
+    /// It is shorter than its headers say.
     Truncated {
-        /// The bytes that the headers announce, at least.
+        /// The least length by its headers, in bytes.
         expected: u64,
-        /// The bytes that are there.
+        /// Its length, in bytes.
         found: u64,
     },
-    /// It is an object file, a core dump or another kind that cannot be executed.
+    /// It is an object file, a core dump, or similar.
     NotExecutable,
 }
 
-/// The facts of an executable that are checked before the kernel is told of it.
+/// Facts about an executable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Executable {
-    /// Whose programs it is one of.
+    /// The machine that it is for.
     pub machine: Machine,
-    /// The dynamic loader that it asks for; with one, it runs only where that loader is.
+    /// Its dynamic loader, if it needs one.
     pub interpreter: Option<String>,
 }
 
-/// How many bytes of a file [`Executable::read`] wants to see at most: its headers stand at its beginning.
+/// How many bytes of a file [`Executable::read`] needs at most.
 pub const HEAD_LEN: usize = 4096;
 
 impl Executable {
-    /// Reads the facts from the first bytes of a file (`head`, up to [`HEAD_LEN`] of them) that is `len` bytes long.
+    /// Reads the facts from `head`, the first [`HEAD_LEN`] bytes (or fewer) of a file of `len` bytes.
     ///
     /// # Errors
-    /// The first [`Flaw`] that is found.
+    /// The first [`Flaw`].
     pub fn read(head: &[u8], len: u64) -> Result<Self, Flaw> {
         let r = Reader::new(head, len)?;
         if ![ET_EXEC, ET_DYN].contains(&r.half(E_TYPE)?) {
@@ -194,7 +192,7 @@ impl Executable {
         let mut interpreter = None;
         let mut loads = 0;
         for i in 0..count {
-            // Sparse files may be longer than what a host can address.
+            // A sparse file may exceed usize.
             let at = usize::try_from(phoff.saturating_add(i * size)).map_err(|_| Flaw::NotExecutable)?;
             let [offset, filesz] = if r.wide { [8, 32] } else { [4, 16] };
             let (offset, filesz) = (r.word(at.saturating_add(offset))?, r.word(at.saturating_add(filesz))?);
@@ -213,7 +211,7 @@ impl Executable {
     }
 }
 
-/// Numbers of either byte order at offsets that may lie outside of what was read.
+/// Reads numbers in either byte order, at offsets that may be out of range.
 struct Reader<'a> {
     head: &'a [u8],
     len: u64,
@@ -247,7 +245,7 @@ impl<'a> Reader<'a> {
         self.bytes(at).map(|b| if self.big { u32::from_be_bytes(b) } else { u32::from_le_bytes(b) })
     }
 
-    /// A number of the file's own width.
+    /// A number of the file's class.
     fn word(&self, at: usize) -> Result<u64, Flaw> {
         if !self.wide {
             return self.int(at).map(u64::from);
@@ -255,7 +253,7 @@ impl<'a> Reader<'a> {
         self.bytes(at).map(|b| if self.big { u64::from_be_bytes(b) } else { u64::from_le_bytes(b) })
     }
 
-    /// The NUL-terminated string in a segment; one that lies beyond what was read is only known to exist.
+    /// The NUL-terminated string of a segment; a placeholder if it is out of range.
     fn string(&self, offset: u64, size: u64) -> Result<String, Flaw> {
         let end = offset.saturating_add(size);
         if end > self.len {
@@ -288,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_test_program_is_an_executable_and_a_cut_one_is_truncated() {
+    fn this_test_program_is_executable_and_half_of_it_truncated() {
         let own = std::fs::read("/proc/self/exe").unwrap();
         let head = &own[..HEAD_LEN];
         let found = Executable::read(head, own.len() as u64).unwrap();

@@ -1,6 +1,6 @@
-//! What this host is. Under emulation that is not what qus itself was built for, and `uname` lies about it.
+//! What the kernel says about this host. Under emulation, it isn't what qus was built for, and `uname` is wrong.
 //!
-//! What the kernel *says* is here; what it runs is tried out by [`crate::probe`], which imports this.
+//! What the kernel runs is found out by [`crate::probe`].
 
 use std::io::ErrorKind;
 use std::sync::LazyLock;
@@ -10,7 +10,7 @@ use nix::unistd::getpid;
 use crate::arch::{ARCHES, Arch, host_family, named};
 use crate::error::{Error, Result, Step};
 
-/// The row that this very program is one of.
+/// The architecture that qus was built for.
 pub(crate) fn build_arch() -> &'static Arch {
     static OWN: LazyLock<&Arch> = LazyLock::new(|| {
         let name = match std::env::consts::ARCH {
@@ -19,24 +19,24 @@ pub(crate) fn build_arch() -> &'static Arch {
             "arm" if cfg!(target_endian = "big") => "armeb",
             name => name,
         };
-        // Rust targets that the table doesn't know don't exist; the first row keeps this total.
+        // The table has all Rust targets; the fallback avoids a panic.
         named(name).next().unwrap_or(&ARCHES[0])
     });
     *OWN
 }
 
-/// The row that this kernel says it is one of, since Linux 6.1; `None` where it doesn't say, or the table doesn't know it.
+/// The architecture of this kernel, by its own word (Linux 6.1 and later); `None` if unknown.
 pub(crate) fn kernel_arch() -> Option<&'static Arch> {
     static KERNEL: LazyLock<Option<&Arch>> = LazyLock::new(|| row_of(kernel_name()?, build_arch()));
     *KERNEL
 }
 
-/// What this host is.
+/// The architecture of this host.
 pub(crate) fn arch() -> &'static Arch {
     kernel_arch().unwrap_or_else(build_arch)
 }
 
-/// Tells of a row whether this kernel can't run it itself: it says that it is of another family.
+/// Does the kernel say that it is of another family? Then it can't run these programs natively.
 pub(crate) fn is_of_other_family(arch: &Arch) -> bool {
     static FAMILY: LazyLock<Option<&str>> = LazyLock::new(|| {
         let kernels = host_family(kernel_name()?);
@@ -45,14 +45,14 @@ pub(crate) fn is_of_other_family(arch: &Arch) -> bool {
     FAMILY.is_some_and(|family| arch.family != family)
 }
 
-/// `UTS_MACHINE` of the kernel, which is the truth under emulation as well.
+/// The kernel's `UTS_MACHINE`, which is right under emulation as well.
 fn kernel_name() -> Option<&'static str> {
     static NAME: LazyLock<Option<String>> =
         LazyLock::new(|| std::fs::read_to_string("/proc/sys/kernel/arch").ok());
     NAME.as_deref().map(str::trim)
 }
 
-/// The row of a kernel of that name. One for mips doesn't say its byte order: it is the one of its programs, of which we are one.
+/// The architecture of a kernel of that name. For mips, the name lacks the byte order, which is that of qus (`own`).
 fn row_of(name: &str, own: &'static Arch) -> Option<&'static Arch> {
     let row = named(name).next()?;
     let (class, _, machine) = row.machine;
@@ -64,23 +64,22 @@ fn row_of(name: &str, own: &'static Arch) -> Option<&'static Arch> {
     }
 }
 
-/// Is /proc that of the PID namespace that this process is in? What leads through `/proc/self` otherwise ends nowhere, or at
-/// another process.
+/// Checks that /proc belongs to the PID namespace of this process. Otherwise, `/proc/self` leads nowhere, or to another process.
 pub(crate) fn check_proc() -> Result<()> {
     let failed = |why: String| Err(Error::new(Step::Read, "/proc", why));
     match std::fs::read_link("/proc/self") {
         Ok(pid) if pid.as_os_str() == &*getpid().to_string() => Ok(()),
         Err(e) if e.kind() == ErrorKind::NotFound && std::fs::symlink_metadata("/proc/self").is_err() => {
-            failed("it is not mounted".to_owned()).map_err(|error| error.hint("mount /proc"))
+            failed("it is not mounted".to_owned()).map_err(|error| error.hint("run `mount -t proc proc /proc`"))
         }
         Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::new(Step::Read, "/proc/self", e)),
         _ => failed("it belongs to another PID namespace".to_owned()).map_err(|error| {
-            error.hint("mount a new one: `unshare --pid --fork --mount-proc …`; or enter its namespace as well: `nsenter --mount --pid …`")
+            error.hint("use `unshare --pid --fork --mount-proc …`, or enter both namespaces: `nsenter --mount --pid …`")
         }),
     }
 }
 
-/// Does SELinux enforce a policy here?
+/// Is SELinux enforcing?
 pub(crate) fn is_selinux_enforcing() -> bool {
     std::fs::read_to_string("/sys/fs/selinux/enforce").is_ok_and(|mode| mode.trim() == "1")
 }
@@ -91,7 +90,7 @@ mod tests {
     use crate::elf::Executable;
 
     #[test]
-    fn this_program_is_of_the_row_that_its_own_header_says() {
+    fn the_build_architecture_is_that_of_the_own_header() {
         let exe = std::fs::read("/proc/self/exe").unwrap();
         assert_eq!(Executable::read(&exe, exe.len() as u64).unwrap().machine, build_arch().machine_bytes());
     }
@@ -109,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn the_proc_of_this_process_is_its_own() {
+    fn proc_belongs_to_this_process() {
         check_proc().unwrap();
     }
 }

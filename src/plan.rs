@@ -1,4 +1,4 @@
-//! (asked for, registered, native) → what to do about one handler. Pure: it is told what is, and decides.
+//! (requested, registered, native) → what to do about one handler. Pure.
 
 use crate::elf::PADDING;
 use crate::rule::{Entry, Flags, Match, Rule};
@@ -6,37 +6,37 @@ use crate::rule::{Entry, Flags, Match, Rule};
 /// What to do about one handler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// The kernel runs these programs itself: a handler would send each of them, the host's own, through an emulator.
+    /// The kernel runs these programs natively: a handler would send all of them, the host's own, through an emulator.
     LeaveToKernel,
     /// A third-party handler (this one) runs them, and its interpreter isn't a QEMU: Rosetta, FEX, box64.
     LeaveTo(Entry),
-    /// This handler does what is asked for, or more, if it works.
+    /// This handler is as requested, or does more. It is kept if it works.
     Keep(Entry),
-    /// Nothing of that name is there.
+    /// No handler has that name.
     Register,
-    /// This handler of that name gives way to a new one, once that is known to work.
+    /// This handler of that name is replaced once the new one works.
     Replace(Entry),
 }
 
-/// What may give way to a handler that is asked for.
+/// Which handlers may be overridden.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Overwrite {
-    /// Third-party handlers, and what does more than was asked for.
+    /// Third-party handlers, and those that do more than requested.
     pub force: bool,
-    /// The same handler.
+    /// Those that are as requested.
     pub replace: bool,
 }
 
-/// Decides about `rule`, where the `entries` are registered, and the kernel runs such programs without any (`native`).
+/// Decides about `rule`, given the registered `entries`, and whether the kernel runs such programs itself (`native`).
 ///
-/// With `force`, third-party handlers are overridden (not removed: the one that was registered last is used), and a handler of
-/// that name that does more than was asked for is replaced; with `replace`, every one of that name is.
+/// With `force`, third-party handlers are overridden (not removed: the kernel uses the one that was registered last), and a
+/// handler of that name that does more than requested is replaced; with `replace`, any of that name is.
 pub(crate) fn action(rule: &Rule, entries: &[Entry], native: bool, how: Overwrite) -> Action {
     if native {
         return Action::LeaveToKernel;
     }
     let there = entries.iter().find(|e| e.name == rule.name);
-    // Whether it is asked before a third-party one, its programs show.
+    // A probe shows whether it precedes a third-party one.
     let keeps = |e: &Entry| !how.replace && (e.is(rule) || !how.force && does_more(e, rule));
     match there {
         Some(e) if keeps(e) => Action::Keep(e.clone()),
@@ -53,7 +53,7 @@ pub(crate) fn third_party<'a>(rule: &Rule, entries: &'a [Entry]) -> Option<&'a E
     entries.iter().find(|e| is_rival(e, rule) && covers(&e.matches, &rule.matches))
 }
 
-/// The third-party handlers that take some of the programs that `rule` takes: they run those, if they were registered later.
+/// The third-party handlers that take some of the programs that `rule` takes.
 pub(crate) fn partial<'a>(rule: &'a Rule, entries: &'a [Entry]) -> impl Iterator<Item = &'a Entry> {
     entries.iter().filter(|e| {
         is_rival(e, rule) && overlaps(&e.matches, &rule.matches) && !covers(&e.matches, &rule.matches)
@@ -64,14 +64,14 @@ fn is_rival(entry: &Entry, rule: &Rule) -> bool {
     entry.enabled && entry.name != rule.name && !entry.is_qemu()
 }
 
-/// Is this a handler that works everywhere, where one was asked for that only names a path? Nobody wants to lose it for that.
+/// Does the entry have flag F, while the rule only names a path? Replacing it would break containers.
 fn does_more(entry: &Entry, rule: &Rule) -> bool {
     let is_fixed = Flags::parse(&entry.flags).fix_binary;
     let takes_all = covers(&entry.matches, &rule.matches);
     entry.enabled && is_fixed && !rule.flags.fix_binary && takes_all
 }
 
-/// A byte at a place in a file, and the bits of it that are compared.
+/// The byte at an offset in a file, and the bits of it that are compared.
 fn compared(matches: &Match, at: usize) -> (u8, u8) {
     let Match::Magic { offset, magic, mask } = matches else { return (0, 0) };
     let found = at.checked_sub(*offset).and_then(|i| Some((*magic.get(i)?, *mask.get(i)?)));
@@ -82,8 +82,8 @@ fn end(matches: &Match) -> usize {
     if let Match::Magic { offset, magic, .. } = matches { offset + magic.len() } else { 0 }
 }
 
-/// Does `a` take every ordinary program that `b` takes? Ordinary are those whose padding in `e_ident` is zero, as the ABI wants it
-/// (AppImages are not): what compares that with zero takes them all.
+/// Does `a` take every ordinary program that `b` takes? In ordinary programs, the padding of `e_ident` is zero, as the ABI
+/// requires, but not in AppImages.
 pub(crate) fn covers(a: &Match, b: &Match) -> bool {
     let (Match::Magic { .. }, Match::Magic { .. }) = (a, b) else { return false };
     (0..end(a)).all(|at| {
@@ -103,7 +103,7 @@ pub(crate) fn overlaps(a: &Match, b: &Match) -> bool {
     })
 }
 
-/// Does something that isn't qus' hold this binfmt_misc? Entries of others say so, unless they came when anchors of qus held it.
+/// Does anything other than qus hold this binfmt_misc? Other entries show that, unless they came while anchors of qus held it.
 pub(crate) fn is_held_by_others(entries: &[Entry]) -> bool {
     let mut anchors = entries.iter().filter_map(Entry::signature).filter(|s| s.anchored).peekable();
     match anchors.peek() {
@@ -112,7 +112,7 @@ pub(crate) fn is_held_by_others(entries: &[Entry]) -> bool {
     }
 }
 
-/// Would binfmt_misc go, with what is `left` in it, if these handlers went? Their trees may be all that holds it.
+/// Would binfmt_misc vanish with these handlers, and with it those that are `left`? Their trees may be all that holds it.
 pub(crate) fn depends_on(removed: &[&Entry], left: &[&Entry]) -> bool {
     let anchors =
         |entries: &[&Entry]| entries.iter().filter_map(|e| e.signature()).filter(|s| s.anchored).count();
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_runs_natively_is_never_registered() {
+    fn native_targets_are_never_registered() {
         let r = rule("x86_64", "/q/qemu-x86_64-static");
         assert_eq!(action(&r, &[], true, FORCE), Action::LeaveToKernel);
         assert_eq!(action(&r, &[entry(&r)], true, REPLACE), Action::LeaveToKernel);
@@ -171,7 +171,7 @@ mod tests {
         let kept = Action::Keep(ours.clone());
         let there = std::slice::from_ref(&ours);
         assert_eq!(action(&r, &[], false, PLAIN), Action::Register);
-        assert_eq!(action(&r, there, false, PLAIN), kept, "signed or not, it is the same handler");
+        assert_eq!(action(&r, there, false, PLAIN), kept, "signed or not, it is the same");
         assert_eq!(action(&r, there, false, FORCE), kept);
         assert_eq!(action(&r, there, false, REPLACE), Action::Replace(ours.clone()));
         let stale = entry(&rule("arm", "/usr/bin/qemu-arm"));
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_does_not_replace_what_compares_the_padding_and_is_fixed() {
+    fn a_path_does_not_replace_a_fixed_handler_that_compares_padding() {
         let by_path = Rule { flags: Flags::default(), ..rule("aarch64", "/q/qemu-aarch64-static") };
         let mut theirs = entry(&rule("aarch64", "/usr/libexec/qemu-binfmt/aarch64-binfmt-P"));
         let Match::Magic { mask, .. } = &mut theirs.matches else { unreachable!() };
@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(action(&r, there, false, REPLACE), Action::LeaveTo(rosetta.clone()));
         assert_eq!(action(&rule("arm", "/q"), there, false, PLAIN), Action::Register);
         let both = [entry(&r), rosetta];
-        assert_eq!(action(&r, &both, false, PLAIN), Action::Keep(entry(&r)), "which is first, a probe shows");
+        assert_eq!(action(&r, &both, false, PLAIN), Action::Keep(entry(&r)), "a probe shows which is first");
         let distribution = Entry {
             name: "qemu-x86".to_owned(),
             interpreter: "/usr/bin/qemu-x86_64".to_owned(),
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_takes_every_ordinary_program_is_a_rival() {
+    fn only_a_handler_of_all_ordinary_programs_is_a_rival() {
         let r = rule("x86_64", "/q/qemu-x86_64-static");
         let header = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0";
         let with = |at: usize, value: u8, bits: u8| {
@@ -233,7 +233,7 @@ mod tests {
             ("AppImages by the whole header", false, other("x", 0, appimage, &[0xff; 20])),
             ("DICOM", false, other("x", 128, b"DICM", &[0xff; 4])),
             ("all ELF files", true, other("x", 0, b"\x7fELF", &[0xff; 4])),
-            ("EXE behind a byte", false, other("x", 1, b"EXE", &[0xff; 3])),
+            ("EXE after a byte", false, other("x", 1, b"EXE", &[0xff; 3])),
         ] {
             let entries = [entry];
             assert_eq!(third_party(&r, &entries).is_some(), all, "{what}");

@@ -1,48 +1,48 @@
-//! A registration line ⇄ the kernel's text of an entry. Pure: no file is touched here.
+//! Registration line ⇄ the kernel's text of an entry. Pure; no I/O.
 //!
-//! The line's form is `:name:type:offset:magic:mask:interpreter:flags`, where the first byte is the delimiter
-//! (Documentation/admin-guide/binfmt-misc.rst). What cannot be said in such a line is refused before the kernel sees it,
-//! because it would either be refused as EINVAL, which explains nothing, or be accepted with another meaning.
+//! The form of a line is `:name:type:offset:magic:mask:interpreter:flags`, where the first byte is the delimiter
+//! (Documentation/admin-guide/binfmt-misc.rst). What such a line cannot express is refused here: the kernel would refuse it with
+//! EINVAL, which explains nothing, or accept it with another meaning.
 
 use std::fmt;
 
 use crate::elf::{PADDING, Pattern};
 
-/// `MAX_REGISTER_LENGTH` in fs/binfmt_misc.c: longer lines are refused.
+/// The longest line, in bytes: `MAX_REGISTER_LENGTH` in fs/binfmt_misc.c.
 pub const LINE_MAX: usize = 1920;
 
-/// `BINPRM_BUF_SIZE` in include/uapi/linux/binfmts.h: what the kernel has of a file when it compares.
+/// How many bytes of a file the kernel compares: `BINPRM_BUF_SIZE` in include/uapi/linux/binfmts.h.
 pub const HEAD_MAX: usize = 256;
 
-/// `NAME_MAX`: a handler's name is a file's name.
+/// The longest name, in bytes: a handler is a file.
 pub const NAME_MAX: usize = 255;
 
-/// Bytes that may delimit fields, in the order of preference. None of them has a meaning in a magic, and none is a flag:
-/// kernels from 6.12.101 on refuse those.
+/// The delimiters to choose from, in the order of preference. None has a meaning in a magic, and none is a flag, which kernels
+/// since 6.12.101 refuse.
 const DELIMITERS: &[u8] = b":|,;!%&+=@~^#";
 
 /// The flags of a handler.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flags {
-    /// `P`: the program sees the `argv[0]` that it was called with.
+    /// `P`: the program sees its own `argv[0]`.
     pub preserve_argv0: bool,
     /// `O`: the kernel opens the program and passes the descriptor on.
     pub open_binary: bool,
-    /// `C`: credentials are those of the program, not of the interpreter. The kernel adds `O`.
+    /// `C`: credentials are those of the program, not of the interpreter. Implies `O`.
     pub credentials: bool,
-    /// `F`: the interpreter is opened now, and that open file is used from then on.
+    /// `F`: the kernel opens the interpreter at registration, and uses that open file.
     pub fix_binary: bool,
 }
 
 impl Flags {
-    /// What the kernel reports for a handler that was registered with these flags.
+    /// The flags that the kernel reports for a handler registered with these.
     #[must_use]
     pub const fn as_reported(mut self) -> Self {
         self.open_binary |= self.credentials;
         self
     }
 
-    /// The letters that the kernel shows; those that we don't know are left out.
+    /// Parses letters, ignoring unknown ones.
     #[must_use]
     pub fn parse(letters: &str) -> Self {
         Self {
@@ -65,34 +65,34 @@ impl fmt::Display for Flags {
     }
 }
 
-/// A handler to be registered.
+/// A handler to register.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// Its name: a file's name in the binfmt_misc directory.
+    /// The name of the handler, and of its file in binfmt_misc.
     pub name: String,
-    /// The files that it is for.
+    /// The files that it takes.
     pub matches: Match,
-    /// The path of what runs them. With [`Flags::fix_binary`] it is resolved at once, otherwise at each execution, by
-    /// whoever executes.
+    /// The path of the interpreter. Resolved at registration with [`Flags::fix_binary`], otherwise at each execution, in the root
+    /// directory of the process.
     pub interpreter: String,
-    /// Its flags.
+    /// The flags.
     pub flags: Flags,
 }
 
-/// Why a rule cannot be written as a line.
+/// Why a line cannot express a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RuleError {
-    /// The line would be this many bytes long.
+    /// The line would have this length in bytes.
     TooLong(usize),
-    /// The path of the interpreter is empty, or has a newline or a NUL in it.
+    /// The path of the interpreter is empty, not UTF-8, or has a newline or a NUL.
     BadInterpreter,
-    /// The name is empty, too long, has a `/` or a newline in it, or is one of the kernel's own.
+    /// The name is empty, too long, has a `/`, a newline or a NUL, or is `register`, `status`, `.` or `..`.
     BadName,
-    /// There is nothing to compare, or more than the kernel looks at.
+    /// The magic is empty or exceeds [`HEAD_MAX`], or the extension has a `/`.
     BadMatch,
-    /// Every delimiter occurs in the name or in the path.
+    /// The name and the path have every delimiter.
     NoDelimiter,
-    /// It is of a kind that this version doesn't know.
+    /// Its kind is unknown to this version.
     Unknown,
 }
 
@@ -100,33 +100,33 @@ impl fmt::Display for RuleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLong(n) => {
-                write!(f, "its registration is {n} bytes long, and the kernel takes {LINE_MAX} at most")
+                write!(f, "the rule has {n} bytes, and the kernel accepts {LINE_MAX}")
             }
             Self::BadInterpreter => {
-                f.write_str("a path that is empty, is not UTF-8 or has a newline in it can't be registered")
+                f.write_str("the path of an emulator must be UTF-8, not empty, and without newlines")
             }
             Self::BadMatch => {
                 write!(
                     f,
-                    "a magic has 1 byte at least and ends within the first {HEAD_MAX}; an extension has no slash"
+                    "a magic must not be empty, nor end after byte {HEAD_MAX}; an extension must not have a slash"
                 )
             }
-            Self::BadName => f.write_str("that can't be the name of a handler"),
-            Self::Unknown => f.write_str("this version doesn't know that kind of handler"),
-            Self::NoDelimiter => f.write_str("its path holds every character that could delimit the fields"),
+            Self::BadName => f.write_str("this is not a valid name for a handler"),
+            Self::Unknown => f.write_str("this version does not know that kind of handler"),
+            Self::NoDelimiter => f.write_str("its path has every character that could delimit the fields"),
         }
     }
 }
 
-/// What qus writes where a pattern compares nothing: bytes 8 to 15 of the magic ([`PADDING`]). The kernel keeps them and shows
-/// them, so that an entry says itself that qus registered it, and in which run; no name, path or owner of a file says that.
+/// What qus writes into bytes 8 to 15 of the magic ([`PADDING`]), which no mask of qus compares. The kernel keeps and shows them, so
+/// that an entry tells that qus registered it, and in which run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signature {
-    /// Its emulator was opened through a detached tree, which the handler holds (see [`crate::anchor`]).
+    /// The handler holds a detached tree (see [`crate::anchor`]).
     pub anchored: bool,
-    /// Handlers that no anchor of qus keeps were there before: something else holds this binfmt_misc.
+    /// Something other than an anchor of qus held this binfmt_misc before.
     pub joined: bool,
-    /// A `hold` registered it, and looks after it while it runs.
+    /// A running `hold` looks after it.
     pub held: bool,
     /// Of the run that registered it.
     pub nonce: [u8; 4],
@@ -138,7 +138,7 @@ impl Signature {
     const JOINED: u8 = 2;
     const HELD: u8 = 4;
 
-    /// The bytes, in the order of the magic.
+    /// As bytes of the magic.
     #[must_use]
     pub const fn bytes(self) -> [u8; 8] {
         let flags = self.anchored as u8 * Self::ANCHORED
@@ -163,13 +163,13 @@ impl Rule {
         self.padded(signature, 0)
     }
 
-    /// What it is signed with.
+    /// Its signature.
     #[must_use]
     pub fn signature(&self) -> Option<Signature> {
         self.matches.signature()
     }
 
-    /// A rule that takes only programs with this signature in their own headers: the probes of one run, and nobody else's.
+    /// The rule for only those programs that have this signature in their headers: the probes of one run.
     #[must_use]
     pub fn for_probes(&self, signature: Signature) -> Self {
         self.padded(signature, 0xff)
@@ -187,13 +187,12 @@ impl Rule {
     /// The line to write to `register`, without a newline.
     ///
     /// # Errors
-    /// [`RuleError`], where the line would be refused or misunderstood.
+    /// [`RuleError`] if a line cannot express it.
     pub fn line(&self) -> Result<String, RuleError> {
         line(&self.name, &self.matches, true, &self.interpreter, &self.flags.to_string())
     }
 }
 
-/// Says a handler in a line.
 fn line(
     name: &str,
     matches: &Match,
@@ -241,7 +240,7 @@ fn line(
     if line.len() > LINE_MAX { Err(RuleError::TooLong(line.len())) } else { Ok(line) }
 }
 
-/// Bytes as `\xHH`: the kernel, systemd and binfmt-support all read that, and a NUL can be said in it.
+/// Bytes as `\xHH`, which the kernel, systemd and binfmt-support read, NUL included.
 #[must_use]
 pub fn escaped(bytes: &[u8]) -> String {
     let mut text = vec![0; 4 * bytes.len()];
@@ -255,20 +254,20 @@ pub fn escaped(bytes: &[u8]) -> String {
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-/// What the kernel says of one handler.
+/// The kernel's entry of a handler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// A disabled handler is skipped by the kernel.
+    /// The kernel skips disabled handlers.
     pub enabled: bool,
-    /// The path as it was registered. Bytes that are not UTF-8 are replaced.
+    /// The path of the interpreter, with U+FFFD for bytes that aren't UTF-8.
     pub interpreter: String,
-    /// The letters behind `flags:`, also those that we don't know.
+    /// The flags, including unknown ones.
     pub flags: String,
-    /// Which files it is for.
+    /// The files that it takes.
     pub matches: Match,
-    /// Does the kernel show a mask? Without one, all bits count.
+    /// Does the kernel show a mask? Without one, it compares all bits.
     pub has_mask: bool,
 }
 
@@ -278,36 +277,36 @@ impl From<&Pattern> for Match {
     }
 }
 
-/// Which files a handler is for.
+/// The files that a handler takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Match {
-    /// Files that have these bytes, where the mask has ones, from that offset on.
+    /// Files with these bytes.
     Magic {
-        /// Where in the file.
+        /// Where in the file, in bytes.
         offset: usize,
         /// The bytes.
         magic: Vec<u8>,
-        /// The bits that count; as long as `magic`.
+        /// The bits that are compared; as long as `magic`.
         mask: Vec<u8>,
     },
-    /// Files whose name ends so.
+    /// Files whose names have this extension.
     Extension(String),
-    /// A kind that this version doesn't know (kernels from 7.3 on have more).
+    /// A kind unknown to this version (Linux 7.3 has more).
     Unknown,
 }
 
-/// Whose a handler is, as far as it says.
+/// The likely owner of a handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// qus, which has signed it.
+    /// qus, by its signature.
     Qus,
-    /// The distribution's own package of QEMU (Debian's folder for it).
+    /// The distribution's package of QEMU, by Debian's directory for it.
     Distribution,
-    /// Another QEMU: another tool's, an older qus', or registered by a file of binfmt.d.
+    /// Another QEMU.
     Qemu,
     /// The Windows Subsystem for Linux.
     Wsl,
-    /// Anybody else.
+    /// Anyone else.
     ThirdParty,
 }
 
@@ -317,7 +316,7 @@ impl Match {
         Signature::read(magic.get(PADDING)?.try_into().ok()?)
     }
 
-    /// Are the same bits compared with the same values? What stands under zeros of the mask means nothing.
+    /// Do both take the same files? Bits that the mask excludes don't matter.
     #[must_use]
     pub fn takes_what(&self, other: &Self) -> bool {
         let (Self::Magic { offset, magic, mask }, Self::Magic { offset: o, magic: m, mask: k }) =
@@ -330,11 +329,11 @@ impl Match {
 }
 
 impl Entry {
-    /// Reads what the kernel shows of the entry `name`. Tolerant: unknown lines and flags are kept or skipped, never an error.
+    /// Parses the kernel's text of the entry `name`. Unknown lines are skipped, unknown flags kept.
     #[must_use]
     pub fn parse(name: &str, text: &[u8]) -> Self {
         let text = String::from_utf8_lossy(text);
-        // Not `lines`, which takes a carriage return away: a path may end with one.
+        // Not `lines`, which drops a carriage return: a path may end with one.
         let lines: Vec<&str> = text.split('\n').collect();
         let enabled = lines.first() == Some(&"enabled");
         let field = |key: &str| lines.iter().find_map(|l| l.strip_prefix(key)).unwrap_or_default();
@@ -346,7 +345,7 @@ impl Entry {
         } else if let Some(magic) = magic.filter(|m| !m.is_empty()) {
             let mask = mask.filter(|m| m.len() == magic.len());
             Match::Magic {
-                // One that is no number of this machine's is behind all that the kernel reads.
+                // An offset that doesn't parse is beyond what the kernel reads.
                 offset: match field("offset ") {
                     "" => 0,
                     digits => digits.parse().unwrap_or(HEAD_MAX).min(HEAD_MAX),
@@ -367,7 +366,7 @@ impl Entry {
         }
     }
 
-    /// Would the kernel use it for a file that begins with `head`?
+    /// Does it take a file that begins with `head`?
     #[must_use]
     pub fn matches(&self, head: &[u8]) -> bool {
         match &self.matches {
@@ -380,7 +379,7 @@ impl Entry {
         }
     }
 
-    /// Is this what the kernel would show if `rule` had been registered, signed or not?
+    /// Is it the entry of `rule`, signed or not?
     #[must_use]
     pub fn is(&self, rule: &Rule) -> bool {
         self.enabled
@@ -390,20 +389,20 @@ impl Entry {
             && self.matches.takes_what(&rule.matches)
     }
 
-    /// What qus has written into it, if qus registered it; `None` for entries of other tools and older versions.
+    /// Its signature, if qus registered it.
     #[must_use]
     pub fn signature(&self) -> Option<Signature> {
         self.matches.signature()
     }
 
-    /// Is its interpreter a QEMU? By the names of its file and of Debian's folder for them, whatever the handler is called.
+    /// Is its interpreter QEMU, by the name of its file or by Debian's directory?
     #[must_use]
     pub fn is_qemu(&self) -> bool {
         let mut parts = self.interpreter.rsplit('/');
         parts.next().is_some_and(|file| file.starts_with("qemu")) || parts.next() == Some("qemu-binfmt")
     }
 
-    /// Does it take probes of qus only?
+    /// Does it take only probes of qus?
     #[must_use]
     pub fn is_trial(&self) -> bool {
         let is_compared =
@@ -411,7 +410,7 @@ impl Entry {
         self.signature().is_some() && matches!(&self.matches, Match::Magic { mask, .. } if is_compared(mask))
     }
 
-    /// Whose it is.
+    /// The likely owner.
     #[must_use]
     pub fn owner(&self) -> Owner {
         match self {
@@ -423,12 +422,12 @@ impl Entry {
         }
     }
 
-    /// The line that brings this handler back as it is, with the flags that this version doesn't know; it is enabled then.
+    /// The line that registers this handler again, unknown flags included. It will be enabled.
     ///
     /// # Errors
     /// As [`Rule::line`].
     pub fn line(&self) -> Result<String, RuleError> {
-        // What is not UTF-8 was replaced when it was read, and can't be said again.
+        // A path that isn't UTF-8 was lost in parsing.
         match self.interpreter.contains(char::REPLACEMENT_CHARACTER) {
             true => Err(RuleError::BadInterpreter),
             false => line(&self.name, &self.matches, self.has_mask, &self.interpreter, &self.flags),
@@ -437,7 +436,7 @@ impl Entry {
 }
 
 fn unhex(digits: &str) -> Option<Vec<u8>> {
-    // A sign is no digit, though Rust's numbers may have one.
+    // from_str_radix would accept a sign.
     let digit = |d: u8| char::from(d).to_digit(16).map(|d| d as u8);
     let pairs = digits.as_bytes().chunks(2).map(|pair| match pair {
         [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
@@ -462,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_says_name_magic_mask_interpreter_and_flags() {
+    fn a_line_has_name_magic_mask_interpreter_and_flags() {
         assert_eq!(
             rule("/qus/bin/qemu-aarch64-static").line().unwrap(),
             ":qemu-aarch64:M::\
@@ -480,7 +479,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_said_is_refused() {
+    fn a_rule_that_no_line_can_express_is_refused() {
         assert_eq!(rule("/a\nb").line(), Err(RuleError::BadInterpreter));
         assert_eq!(rule("").line(), Err(RuleError::BadInterpreter));
         for name in ["", "a/b", "status", "register", ".", "..", "a\nb"] {
@@ -527,7 +526,7 @@ mod tests {
         assert_eq!(Entry::parse("odd", b"enabled\ninterpreter /x\r\n").interpreter, "/x\r");
         assert_eq!(Entry::parse("odd", b"\xff\xfe").interpreter, "");
         assert_eq!(Entry::parse("odd", b"enabled\nmagic 7f4\nmask zz\n").matches, Match::Unknown);
-        // Its sum with anything must not be the beginning of the file, however long a word is.
+        // Adding to it must not overflow to the beginning of the file, for any size of usize.
         for offset in [u64::MAX.to_string(), u64::from(u32::MAX).to_string(), "9".repeat(30), "x".to_owned()]
         {
             let far = Entry::parse("far", format!("enabled\noffset {offset}\nmagic 7f454c46\n").as_bytes());
