@@ -18,7 +18,7 @@ pub(super) fn export(request: &Export, report: &mut Report) -> Done {
     let host = Host::of(request.host.as_deref())?;
     let is_named = request.targets.are_named();
     let mut rows = request.targets.rows().collect();
-    let own = take(&mut rows, &|a| if is_named { host.is_itself(a) } else { host.is_akin(a) });
+    let own = take(&mut rows, &|a| if is_named { host.is_itself(a) } else { host.is_family(a) });
     if is_named && !own.is_empty() {
         let why = "the host is of that architecture, and with such a handler no program would start there";
         return Err(Error::new(Step::Write, format!("a file for {own}"), why)
@@ -83,13 +83,12 @@ fn take(rows: &mut Vec<&Arch>, is_taken: &dyn Fn(&Arch) -> bool) -> String {
     names.join(" ")
 }
 
-/// The host that the files are for. They are for another moment, maybe another machine: what runs there natively is a question
-/// of names, as in QEMU's script.
+/// The host that the files are for, which may be another machine. Its name alone tells what runs natively, as in QEMU's script.
 struct Host<'a> {
     family: &'a str,
-    /// Its row; some names say a family only.
+    /// `None` if the name only says a family.
     arch: Option<&'static Arch>,
-    /// Is it such a machine as this one? Then its directories are taken for ours.
+    /// Is it of the architecture of this host? Then the emulators here are taken for its own.
     is_this: bool,
 }
 
@@ -100,24 +99,26 @@ impl<'a> Host<'a> {
             return Ok(Self { family: this.family, arch: Some(this), is_this: true });
         };
         let family = host_family(name);
-        // uname has more names (armv5tejl) than anybody would call a target by.
+        // uname has names that no target has (armv5tejl).
         let arch = named(name).next().or_else(|| ARCHES.iter().find(|a| a.name == family));
         if !ARCHES.iter().any(|a| a.family == family) {
-            // All would be written, its own architecture, too.
-            return Err(Error::usage(format!("unknown host: {name}")).hint("take what `uname -m` says there"));
+            // Otherwise its own family would be written.
+            return Err(
+                Error::usage(format!("unknown host: {name}")).hint("use what `uname -m` prints on it")
+            );
         }
         Ok(Self { family, arch, is_this: arch.is_some_and(|a| a.name == this.name) })
     }
 
-    /// Is it of that very architecture, or are its programs? On 64-bit kernels they may be 32-bit ones: as we are, if we run here.
+    /// Is it of that architecture, or are its programs? They may be 32-bit ones on a 64-bit kernel, as qus itself shows.
     fn is_itself(&self, arch: &Arch) -> bool {
         let own = host::build_arch();
         let is_ours = self.is_this && own.family == self.family && arch.target == own.target;
         is_ours || self.arch.map_or(arch.family == self.family, |host| arch.target == host.target)
     }
 
-    /// May it run those programs itself? A 32-bit host runs no 64-bit ones.
-    fn is_akin(&self, arch: &Arch) -> bool {
+    /// Is it of that family, so that it may run such programs natively? A 32-bit host runs no 64-bit ones.
+    fn is_family(&self, arch: &Arch) -> bool {
         let is_wider = self.arch.is_some_and(|host| host.machine.0 == Elf32) && arch.machine.0 == Elf64;
         arch.family == self.family && !is_wider
     }
