@@ -164,7 +164,7 @@ function "annotations" {
     ]
 }
 
-# All times are the commit's, and layers are compressed later (scripts/release/compress-layers).
+# All times are the commit's, and layers are compressed later (scripts/release/finish-layout).
 function "output" {
     params = [name]
     result = EXPORT == "" ? [] : [

@@ -23,8 +23,7 @@ ten_targets() {
 	done
 	printf 'FROM scratch\nCOPY . /usr/bin/\n' >"$work/ten.Containerfile"
 	docker buildx build --quiet --provenance=false --file "$work/ten.Containerfile" \
-		--output "type=oci,dest=$work/ten,tar=false,compression=uncompressed" "$work/ten.files" >/dev/null
-	scripts/release/compress-layers --gzip --cache "$QUS_CACHE/layers" "$work/ten"
+		--output "type=oci,dest=$work/ten,tar=false,compression=gzip,compression-level=9" "$work/ten.files" >/dev/null
 	skopeo copy --quiet --dest-tls-verify=false "oci:$work/ten" "docker://$name:ten-gzip"
 }
 

@@ -60,8 +60,9 @@ docker_up() {
 	[ ! -d "$state" ] || docker_down # what a crash has left
 	need runc:runc
 	root=$(docker_root) || exit
-	note_absent /opt/containerd /run/containerd /run/docker /run/runc
-	mkdir -p "$state/config/cli-plugins"
+	logins=${DOCKER_CONFIG:-$HOME/.docker}
+	note_absent "$logins" /opt/containerd /run/containerd /run/docker /run/runc
+	mkdir -p "$state/config/cli-plugins" "$logins"
 	case $1 in
 	overlay | '') driver=overlayfs ;;
 	native) driver=native ;;
@@ -73,7 +74,8 @@ docker_up() {
 	fi
 	ln -s "$root/usr/bin" "$state/bin"
 	ln -s "$root/usr/libexec/docker/cli-plugins/docker-buildx" "$state/config/cli-plugins/docker-buildx"
-	echo '{}' >"$state/daemon.json" # not the machine's own
+	echo '{}' >"$state/daemon.json"                         # not the machine's own
+	ln -s "$logins/config.json" "$state/config/config.json" # its logins, though
 	say "starting Docker; its log: $state/log"
 	PATH=$root/usr/bin:$root/usr/sbin:$PATH setsid dockerd \
 		--data-root "$state/data" --exec-root "$state/exec" --pidfile "$state/pid" -H "unix://$state/docker.sock" \

@@ -1,14 +1,10 @@
-"""An OCI layout on disk: verified reading, adding of blobs, and a new index in one step.
-
-It is valid at any time: new blobs are added, index.json is replaced in one step, then what nothing names any more is removed.
-"""
+"""An OCI layout on disk: verified reading, and writing of a new one."""
 
 import hashlib
 import json
 from pathlib import Path
 
 INDEX = "application/vnd.oci.image.index.v1+json"
-INDEXES = {INDEX, "application/vnd.docker.distribution.manifest.list.v2+json"}
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
@@ -27,11 +23,6 @@ def digest_of(file):
     return "sha256:" + sha.hexdigest()
 
 
-def encode(content):
-    """JSON as it is written into blobs: the same content gives the same bytes."""
-    return json.dumps(content, separators=(",", ":")).encode()
-
-
 def name_of(image):
     """The platform in an image's descriptor, as in linux/arm/v7."""
     platform = image["platform"]
@@ -39,12 +30,11 @@ def name_of(image):
 
 
 class Layout:
-    """An OCI layout."""
+    """An OCI layout that has one image or one index."""
 
     def __init__(self, path):
         self.path = Path(path)
         self.blobs = self.path / "blobs" / "sha256"
-        self.named = set()  # the digests that the new index.json leads to
 
     def blob(self, digest):
         """The path of a blob."""
@@ -65,34 +55,39 @@ class Layout:
         """A JSON blob, verified."""
         return json.loads(self.verified(digest).read_bytes())
 
+    def index(self):
+        """The index, or one around the image that stands alone, which says of itself what the image says."""
+        [top] = json.loads((self.path / "index.json").read_text())["manifests"]
+        content = self.read(top["digest"])
+        if top["mediaType"] == INDEX:
+            return content
+        config = self.read(content["config"]["digest"])
+        platform = {key: config[key] for key in ("architecture", "os", "variant") if config.get(key)}
+        image = {key: top[key] for key in ("mediaType", "digest", "size")} | {"platform": platform}
+        around = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [image]}
+        return around | ({"annotations": content["annotations"]} if "annotations" in content else {})
+
+    def create(self):
+        """Make it, empty."""
+        self.blobs.mkdir(parents=True)
+        (self.path / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+
+    def add(self, path, descriptor):
+        """Move a file there as a blob; give the descriptor that names it."""
+        with open(path, "rb") as file:
+            digest = digest_of(file)
+        size = path.stat().st_size
+        path.replace(self.blob(digest))
+        return {**descriptor, "digest": digest, "size": size}
+
     def write(self, content, descriptor):
-        """Add a JSON blob; give the descriptor that names it."""
-        data = encode(content)
+        """Add a JSON blob; give the descriptor that names it. The same content gives the same bytes."""
+        data = json.dumps(content, separators=(",", ":")).encode()
         digest = "sha256:" + hashlib.sha256(data).hexdigest()
-        part = self.blob(digest).with_suffix(".part")
-        part.write_bytes(data)
-        part.replace(self.blob(digest))
+        self.blob(digest).write_bytes(data)
         return {**descriptor, "digest": digest, "size": len(data)}
 
-    def top(self):
-        """The descriptors in index.json."""
-        return json.loads((self.path / "index.json").read_text())["manifests"]
-
-    def replace_top(self, descriptors):
-        """Put others there; `named` must hold every digest that they lead to. All other blobs are removed."""
-        index = json.loads((self.path / "index.json").read_text())
-        part = self.path / "index.json.part"
-        part.write_bytes(encode({**index, "manifests": descriptors}))
-        part.replace(self.path / "index.json")
-        for path in self.blobs.iterdir():
-            if "sha256:" + path.name not in self.named:
-                path.unlink()
-
-    def images(self, descriptors=None):
-        """Each image's descriptor and its manifest, in indexes of indexes too; attestations are none."""
-        for each in self.top() if descriptors is None else descriptors:
-            content = self.read(each["digest"])
-            if each.get("mediaType") in INDEXES:
-                yield from self.images(content["manifests"])
-            elif each.get("annotations", {}).get("vnd.docker.reference.type") != "attestation-manifest":
-                yield each, content
+    def finish(self, index):
+        """Add the index that it is to have."""
+        top = self.write(index, {"mediaType": INDEX})
+        (self.path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [top]}))

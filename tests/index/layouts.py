@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -68,7 +69,8 @@ class LayoutTest(unittest.TestCase):
 
     def script(self, name, *arguments, code=0):
         """Run one of scripts/; give what it said."""
-        done = subprocess.run([sys.executable, SCRIPTS / name, *arguments], capture_output=True, text=True)
+        env = {**os.environ, "SOURCE_DATE_EPOCH": "1"}
+        done = subprocess.run([sys.executable, SCRIPTS / name, *arguments], capture_output=True, text=True, env=env)
         self.assertEqual(done.returncode, code, done.stderr)
         return done.stderr
 

@@ -1,4 +1,4 @@
-"""scripts/release/attest, and what scripts/release/write-sbom reads out of an image, on layouts made here. Run: python3 tests/index/test_attest.py"""
+"""scripts/release/finish-layout, and what it reads out of an image, on layouts made here. Run: python3 tests/index/test_finish.py"""
 
 import hashlib
 import json
@@ -6,7 +6,7 @@ import sys
 import unittest
 
 sys.dont_write_bytecode = True
-from layouts import INDEX, SCRIPTS, LayoutTest, tar_of
+from layouts import INDEX, LAYER, SCRIPTS, LayoutTest, run, sha, tar_of
 
 sys.path.insert(0, str(SCRIPTS / "lib"))
 import contents
@@ -28,18 +28,33 @@ source-is-in: Debian sid (a deb-src line), or a snapshot of it of 20261123
 S390X, ARM = {"os": "linux", "architecture": "s390x"}, {"os": "linux", "architecture": "arm", "variant": "v6"}
 
 
-class AttestTest(LayoutTest):
-    def facts(self, *images):
-        """A folder of predicates, as scripts/release/write-sbom leaves it."""
-        for image in images:
-            config = json.loads(self.get(image))["config"]["digest"]
-            folder = self.root / "facts" / config.replace(":", "-")
-            folder.mkdir(parents=True)
-            for name in ("spdx.json", "provenance.json"):
-                (folder / name).write_text(json.dumps({"about": config, "in": name}))
+UNPACK = {"+zstd": ("zstd", "-dqc"), "+gzip": ("gzip", "-dc")}
 
-    def attest(self, code=0):
-        return self.script("release/attest", self.layout, self.root / "facts", code=code)
+
+def frame_window(data):
+    """The window that a zstd frame asks for, or the size of its contents where it is one segment (RFC 8878, 3.1.1.1)."""
+    assert data[:4] == b"\x28\xb5\x2f\xfd"
+    if data[4] & 0x20:
+        size = 1 << (data[4] >> 6)
+        return int.from_bytes(data[5 : 5 + size], "little") + (256 if size == 2 else 0)
+    base = 1 << (10 + (data[5] >> 3))
+    return base + (base >> 3) * (data[5] & 7)
+
+
+class FinishTest(LayoutTest):
+    def finish(self, code=0):
+        """Finish the layout; those made of it are self.outs, by how they are compressed."""
+        source = self.layout
+        said = self.script("release/finish-layout", "--fast", "--line", "sid", "--family", "qus", source, self.root / "out", code=code)
+        self.outs = {"+zstd": self.root / "out", "+gzip": self.root / "out-gzip"}
+        return said
+
+    def each_out(self):
+        """Look at each of them in turn: how it is compressed, and its index."""
+        for kind, self.layout in self.outs.items():
+            self.blobs = self.layout / "blobs" / "sha256"
+            [top] = self.top()
+            yield kind, json.loads(self.get(top))
 
     def statements(self, image, index):
         """The statements on an image, by the type of what they say."""
@@ -56,61 +71,95 @@ class AttestTest(LayoutTest):
         return {each["predicateType"]: each["predicate"] for each in found}
 
     def two_images(self):
-        first = self.image((tar_of({"a": b"1" * 9999}), ""), config=S390X, platform=S390X)
-        second = self.image((tar_of({"a": b"2" * 9999}), ""), config=ARM, platform=ARM)
-        nested = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [first, second], "annotations": {"t": "u"}}
+        self.tars = [[tar_of({"a": b"1" * 9999}), tar_of({"b": b"2"})], [tar_of({"a": b"3" * 9999})]]
+        images = [self.image(*((tar, "") for tar in tars), config=each, platform=each) for tars, each in zip(self.tars, (S390X, ARM))]
+        nested = {"schemaVersion": 2, "mediaType": INDEX, "manifests": images, "annotations": {"t": "u"}}
         self.index(self.put(nested, INDEX, annotations={"org.opencontainers.image.ref.name": "latest"}))
-        self.facts(first, second)
 
-    def test_each_image_of_an_index_gets_statements_on_its_digest(self):
+    def test_layers_are_compressed_and_have_the_same_contents(self):
         self.two_images()
-        self.attest()
-        [top] = self.top()
-        self.assertEqual(top["annotations"], {"org.opencontainers.image.ref.name": "latest"})
-        index = json.loads(self.get(top))
-        self.assertEqual(index["annotations"], {"t": "u"})
-        self.assertEqual([each["platform"] for each in index["manifests"][:2]], [S390X, ARM])
-        self.assertEqual(len(index["manifests"]), 4)
-        for image in index["manifests"][:2]:
-            said = self.statements(image, index)
-            self.assertEqual(set(said), {spdx.PREDICATE_TYPE, slsa.PREDICATE_TYPE})
-            config = json.loads(self.get(image))["config"]["digest"]
-            self.assertEqual(said[spdx.PREDICATE_TYPE], {"about": config, "in": "spdx.json"})
+        self.finish()
+        for kind, index in self.each_out():
+            self.assertEqual(index["annotations"], {"t": "u"})
+            self.assertEqual([each["platform"] for each in index["manifests"][:2]], [S390X, ARM])
+            for image, tars in zip(index["manifests"], self.tars):
+                manifest = json.loads(self.get(image))
+                self.assertEqual(manifest["annotations"], {"a": "b"})
+                self.assertEqual({each["mediaType"] for each in manifest["layers"]}, {LAYER + kind})
+                self.assertEqual([run(*UNPACK[kind], stdin=self.get(each)) for each in manifest["layers"]], tars)
+                self.assertEqual(json.loads(self.get(manifest["config"]))["rootfs"]["diff_ids"], [sha(tar) for tar in tars])
 
-    def test_what_is_known_of_an_image_holds_however_its_layers_are_compressed(self):
+    def test_each_image_gets_statements_on_its_digest(self):
         self.two_images()
-        self.script("release/compress-layers", self.layout)
-        self.attest()
-        index = json.loads(self.get(self.top()[0]))
-        self.assertEqual([len(self.statements(image, index)) for image in index["manifests"][:2]], [2, 2])
+        self.finish()
+        for _, index in self.each_out():
+            self.assertEqual(len(index["manifests"]), 4)
+            for image, tars in zip(index["manifests"], self.tars):
+                said = self.statements(image, index)
+                self.assertEqual(set(said), {spdx.PREDICATE_TYPE, slsa.PREDICATE_TYPE})
+                self.assertEqual(len(said[spdx.PREDICATE_TYPE]["files"]), len(tars))
+
+    def test_nothing_is_left_over(self):
+        self.two_images()
+        self.finish()
+        for _, index in self.each_out():
+            named = {self.top()[0]["digest"]}
+            for each in index["manifests"]:
+                manifest = json.loads(self.get(each))
+                named |= {part["digest"] for part in (each, manifest["config"], *manifest["layers"])}
+            self.assertEqual({f"sha256:{path.name}" for path in self.blobs.iterdir()}, named)
+            self.assertEqual({path.name for path in self.layout.iterdir()}, {"blobs", "index.json", "oci-layout"})
 
     def test_an_image_alone_becomes_an_index(self):
-        image = self.image((tar_of({"a": b"1"}), ""), config=ARM, annotations={"org.opencontainers.image.ref.name": "latest"})
-        self.index(image)
-        self.facts(image)
-        self.attest()
-        [top] = self.top()
-        self.assertEqual((top["mediaType"], top["annotations"]), (INDEX, {"org.opencontainers.image.ref.name": "latest"}))
-        index = json.loads(self.get(top))
-        self.assertEqual(index["annotations"], {"a": "b"})
-        self.assertEqual((index["manifests"][0]["platform"], index["manifests"][0]["digest"]), (ARM, image["digest"]))
-        self.statements(image, index)
+        self.index(self.image((tar_of({"a": b"1"}), ""), config=ARM))
+        self.finish()
+        for _, index in self.each_out():
+            self.assertEqual(index["annotations"], {"a": "b"})
+            self.assertEqual(index["manifests"][0]["platform"], ARM)
+            self.statements(index["manifests"][0], index)
 
-    def test_doing_it_again_changes_nothing(self):
+    def test_the_same_images_give_the_same_bytes(self):
         self.two_images()
-        self.attest()
-        first = self.files()
-        self.attest()
-        self.assertEqual(self.files(), first)
+        source = self.layout
+        self.finish()
+        first = [self.files() for _ in self.each_out()]
+        self.layout = source
+        for out in self.outs.values():
+            out.rename(f"{out}-first")
+        self.finish()
+        again = [self.files() for _ in self.each_out()]
+        self.assertEqual([set(each.values()) for each in again], [set(each.values()) for each in first])
 
-    def test_an_image_of_which_nothing_is_known_is_refused_and_the_layout_stays(self):
-        self.two_images()
-        folder = next((self.root / "facts").iterdir())
-        for path in folder.iterdir():
-            path.unlink()
-        before = self.top()
-        self.assertIn("nothing is known of", self.attest(code=1))
-        self.assertEqual(self.top(), before)
+    def test_a_small_layer_asks_for_a_small_window_and_a_large_one_for_32_mib(self):
+        small, large = tar_of({"a": b"1" * 9999}), tar_of({"a": bytes(range(256)) * 160000})
+        self.index(self.image((small, ""), (large, "")))
+        self.finish()
+        _, index = next(self.each_out())
+        small_layer, large_layer = json.loads(self.get(index["manifests"][0]))["layers"]
+        self.assertEqual(frame_window(self.get(small_layer)), len(small))
+        self.assertEqual(frame_window(self.get(large_layer)), 1 << 25)
+
+    def refused(self, words):
+        self.assertIn(words, self.finish(code=1))
+        self.assertFalse((self.root / "out" / "index.json").exists())
+
+    def test_a_wrong_diff_id_is_refused(self):
+        self.index(self.image((tar_of({"a": b"1"}), ""), diff_ids=[sha(b"something else")]))
+        self.refused("are not what diff_ids say")
+
+    def test_a_compressed_layer_is_refused(self):
+        self.index(self.image((tar_of({"a": b"1"}), "+gzip")))
+        self.refused("is compressed")
+
+    def test_a_damaged_blob_is_refused(self):
+        self.index(self.image((tar_of({"a": b"1"}), "")))
+        layer = json.loads(self.get(self.top()[0]))["layers"][0]
+        (self.blobs / layer["digest"][7:]).write_bytes(tar_of({"a": b"2"}))
+        self.refused("have another digest")
+
+    def test_a_digest_that_is_a_path_is_refused(self):
+        self.index({"mediaType": INDEX, "digest": "sha256:../../../../etc/passwd", "size": 1})
+        self.refused("not a sha256 digest")
 
 
 class ContentsTest(LayoutTest):
@@ -132,8 +181,8 @@ class ContentsTest(LayoutTest):
         image = self.image((tar_of(files), ""))
         self.index(image)
         opened = layout.Layout(self.layout)
-        [(_, manifest)] = opened.images()
-        return contents.image(opened, manifest, self.root)
+        [found] = opened.index()["manifests"]
+        return contents.image(opened, opened.read(found["digest"]), self.root)
 
     def test_files_and_parts_are_told(self):
         files = {"qus/register": b"program", "qus/bin/qemu-arm-static": b"qemu", "qus/licences/package": PACKAGE.encode()}
