@@ -329,7 +329,7 @@ pub(crate) fn honours_set_uid(arch: &Arch, at: &str) -> Result<bool, Errno> {
     }
     let ours = Challenge::new();
     let owners = Challenge { euid: OWNER, ..ours };
-    let code = sys::run_set_uid(program(arch), ours.argv0, u32::from(OWNER), at)?;
+    let code = sys::run_setuid(program(arch), ours.argv0, u32::from(OWNER), at)?;
     let is_answer = |c: &Challenge| [ours.argv0, b'/'].iter().any(|&word| c.answer(word) == code);
     match code {
         _ if is_answer(&owners) => Ok(true),

@@ -46,8 +46,7 @@ fn prepare(targets: &Targets, options: &HandlerOptions) -> Result<()> {
              kernel.apparmor_restrict_unprivileged_userns)",
         )
     };
-    let refused = |e| hinted(Error::new(Step::Unshare, "the user namespace", e));
-    let (uid, gid) = sys::enter_user_namespace().map_err(refused)?;
+    let (uid, gid) = sys::enter_user_namespace().map_err(hinted)?;
     let is_forbidden = |error: &Error| error.why == Cause::Errno(Errno::EPERM);
     let registrar = Namespaces::look()
         .and_then(|place| place.binfmt_of_our_own(None)?.lock())
@@ -63,5 +62,5 @@ fn prepare(targets: &Targets, options: &HandlerOptions) -> Result<()> {
         store.check(&file, None, requirements(false))?;
         registrar.register(&rule)?;
     }
-    sys::return_to_user(uid, gid).map_err(refused)
+    sys::return_to_user(uid, gid).map_err(hinted)
 }
