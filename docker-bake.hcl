@@ -11,8 +11,8 @@ variable "PLATFORMS" {
     default     = ""
 }
 
-variable "LINE" {
-    description = "The line of QEMU packages (manifests/emulators.lock)."
+variable "SUITE" {
+    description = "The suite of QEMU packages (manifests/emulators.lock)."
     default     = "latest"
 }
 
@@ -134,7 +134,7 @@ target "build" {
     network    = NETWORK
     secret     = CA == "" ? [] : ["id=ca,src=${CA}"]
     args = {
-        LINE              = LINE
+        SUITE              = SUITE
         REVISION          = REVISION
         SOURCE_DATE_EPOCH = SOURCE_DATE_EPOCH
     }

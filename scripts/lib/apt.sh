@@ -1,9 +1,9 @@
-# Debian packages: from the system's apt, from another suite or architecture, or pinned by hash; sourced.
+# Debian packages: from the system's apt, from another release or architecture, or pinned by hash; sourced.
 #
 #	need CMD:PACKAGE…           install what is missing (CMD may be an absolute path of any file); removes nothing
 #	offered PACKAGE             could the system's apt install it?
-#	apt_root SUITE ARCH…        print the APT_CONFIG of a private apt root for that suite and these architectures
-#	apt_fetch SUITE PACKAGE ARCH VERSION SHA256 [POOLPATH [SEEN]]
+#	apt_root RELEASE ARCH…        print the APT_CONFIG of a private apt root for that release and these architectures
+#	apt_fetch RELEASE PACKAGE ARCH VERSION SHA256 [POOLPATH [SEEN]]
 #	                            print the path of that very .deb in the cache
 #
 # A private root never touches the system's lists, packages or configuration; it takes Debian's archive from the
@@ -81,9 +81,9 @@ debian_mirror() (
 : "${QUS_APT_MAX_AGE:=720}"
 
 apt_root() (
-	suite=$1
+	release=$1
 	shift
-	root=$QUS_CACHE/apt/$suite-$(echo "$*" | tr ' ' -)
+	root=$QUS_CACHE/apt/$release-$(echo "$*" | tr ' ' -)
 	keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 	need "$keyring:debian-archive-keyring" || exit 1
 	mkdir -p "$root/lists/partial" "$root/archives/partial" || exit 1
@@ -91,15 +91,15 @@ apt_root() (
 	flock 9
 	if [ -z "$(find "$root" -name updated -mmin "-$QUS_APT_MAX_AGE")" ]; then
 		mirror=$(debian_mirror) || exit 1
-		case $suite in *-security) mirror=$mirror-security ;; esac
+		case $release in *-security) mirror=$mirror-security ;; esac
 		: >"$root/status"
-		echo "deb [signed-by=$keyring target=Packages] $mirror $suite main" >"$root/sources.list"
+		echo "deb [signed-by=$keyring target=Packages] $mirror $release main" >"$root/sources.list"
 		apt_conf "$root" "$@" >"$root/apt.conf"
 		# sid's Release may be past its date where the mirror lags; what is fetched is pinned by hash anyway.
-		[ "$suite" != sid ] || echo 'Acquire::Check-Valid-Until "false";' >>"$root/apt.conf"
-		say "fetching the package index of $suite ($*)"
+		[ "$release" != sid ] || echo 'Acquire::Check-Valid-Until "false";' >>"$root/apt.conf"
+		say "fetching the package index of $release ($*)"
 		APT_CONFIG=$root/apt.conf apt-get -qq -o APT::Update::Error-Mode=any update >&2 ||
-			fail "cannot fetch the signed index of $suite ($*)" \
+			fail "cannot fetch the signed index of $release ($*)" \
 				"a half synchronised mirror mends itself; QUS_DEBIAN_MIRROR chooses another"
 		touch "$root/updated"
 	fi
@@ -141,11 +141,11 @@ is_sha256() {
 # The sources of a .deb, each into the empty folder $part. They share the variables of apt_fetch.
 from_pool() {
 	[ -n "$pool" ] && mirror=$(debian_mirror) || return
-	case $suite in *-security) mirror=$mirror-security ;; esac
+	case $release in *-security) mirror=$mirror-security ;; esac
 	download "$mirror/$pool"
 }
 from_apt() {
-	conf=$(apt_root "$suite" "$arch") &&
+	conf=$(apt_root "$release" "$arch") &&
 		(cd "$part" && APT_CONFIG=$conf apt-get -qq download "$package:$arch=$version" >&2)
 }
 from_snapshot() {
@@ -200,12 +200,12 @@ cached() {
 	rm -rf "$part"
 	! is_full "${file%/*}" || fail "cannot fetch $what: no space left in ${file%/*}" \
 		"the cache can be removed at any time; XDG_CACHE_HOME chooses another place"
-	line=$(awk -v sha256="$sha256" 'index($0, sha256) { print $1; exit }' manifests/*.lock)
+	suite=$(awk -v sha256="$sha256" 'index($0, sha256) { print $1; exit }' manifests/*.lock)
 	fail "cannot fetch $what (sha256 $sha256)" \
-		"if a newer one has replaced it, scripts/update-pins ${line:-LINE} takes a new pin; QUS_SNAPSHOT_MIRROR may have the old file"
+		"if a newer one has replaced it, scripts/update-pins ${suite:-SUITE} takes a new pin; QUS_SNAPSHOT_MIRROR may have the old file"
 }
 
 apt_fetch() (
-	suite=$1 package=$2 arch=$3 version=$4 pool=${6:-} seen=${7:-}
-	cached "$QUS_CACHE/deb/$5.deb" "$5" "$package:$arch $version of $suite" pool apt snapshot
+	release=$1 package=$2 arch=$3 version=$4 pool=${6:-} seen=${7:-}
+	cached "$QUS_CACHE/deb/$5.deb" "$5" "$package:$arch $version of $release" pool apt snapshot
 )

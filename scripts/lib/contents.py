@@ -118,7 +118,7 @@ def read_package(found, text, root, debian):
     source.note = facts["get-the-source"]
     origin = f"{source.name}={source.version}"
     binary = Part("rpm" if rpms else "deb", facts["package"], facts["version"], facts.get("sha256"), origin, "GPL-2.0-only", arch)
-    binary.note = f"{facts['suite']}; its source: {facts['source-is-in']}"
+    binary.note = f"{facts['release']}; its source: {facts['source-is-in']}"
     found.emulators = [binary, source]
     found.emulators += [Part("rpm", name, binary.version, sha256, origin, "GPL-2.0-only", arch) for name, sha256 in rpms]
     linked = re.findall(r"([^ ,]+) \(= ([^)]+)\)", facts.get("built-using", ""))

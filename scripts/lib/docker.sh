@@ -15,9 +15,9 @@ docker_debs() (
 	arch=$(dpkg --print-architecture)
 	rows=$(awk -v arch="$arch" '!/^#/ && $5 == arch' manifests/engine.lock)
 	[ -n "$rows" ] || fail "manifests/engine.lock pins no Docker for $arch" "scripts/update-pins engine"
-	echo "$rows" | while read -r _ _ suite package arch version sha256 pool seen _; do
-		apt_fetch "$suite" "$package" "$arch" "$version" "$sha256" "$pool" "$seen" </dev/null ||
-			docker_deb_of_today "$suite" "$package" "$arch" || exit
+	echo "$rows" | while read -r _ _ release package arch version sha256 pool seen _; do
+		apt_fetch "$release" "$package" "$arch" "$version" "$sha256" "$pool" "$seen" </dev/null ||
+			docker_deb_of_today "$release" "$package" "$arch" || exit
 	done
 )
 

@@ -32,16 +32,16 @@ locks() {
 	[ ! -e manifests/fedora.lock ] || echo manifests/fedora.lock
 }
 
-# pins LINE HOST – the rows of the packages that have the emulators; of LINE latest, those of the newest line that has
+# pins SUITE HOST – the rows of the packages that have the emulators; of SUITE latest, those of the newest suite that has
 # HOST. Fails if there are none.
 pins() {
 	# shellcheck disable=SC2046 # one file or two
-	awk -v line="$1" -v host="$2" '
-		!/^#/ && $2 == host && ($1 == line || line == "latest") { line = $1; print; found = 1 }
+	awk -v suite="$1" -v host="$2" '
+		!/^#/ && $2 == host && ($1 == suite || suite == "latest") { suite = $1; print; found = 1 }
 		END { exit !found }' $(locks)
 }
 
-# need_pins LINE – end the script where a line is not pinned.
+# need_pins SUITE – end the script where a suite is not pinned.
 need_pins() {
 	[ "$1" != fedora ] || [ -e manifests/fedora.lock ] || fail "nobody has pinned Fedora's packages here" \
 		"scripts/update-pins fedora does, out of Fedora's repositories; it writes manifests/fedora.lock"

@@ -17,7 +17,7 @@ import spdx
 PACKAGE = """package: qemu-user
 version: 1:1.0+ds-1
 architecture: s390x
-suite: Debian sid
+release: Debian sid
 sha256: {}
 source: qemu
 source-version: 1:1.0+ds-1
@@ -45,7 +45,7 @@ class FinishTest(LayoutTest):
     def finish(self, code=0):
         """Finish the layout; those made of it are self.outs, by how they are compressed."""
         source = self.layout
-        said = self.script("release/finish-layout", "--fast", "--line", "sid", "--family", "qus", source, self.root / "out", code=code)
+        said = self.script("release/finish-layout", "--fast", "--suite", "sid", "--family", "qus", source, self.root / "out", code=code)
         self.outs = {"+zstd": self.root / "out", "+gzip": self.root / "out-gzip"}
         return said
 
