@@ -60,9 +60,7 @@ def package(part):
     if notes:
         out["sourceInfo"] = "; ".join(notes)
     revision = part.source.removesuffix("-modified") if part.kind == "qus" and part.source else None
-    out["externalRefs"] = [
-        {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": purl(part, revision)}
-    ]
+    out["externalRefs"] = [{"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": purl(part, revision)}]
     return out
 
 
@@ -86,7 +84,7 @@ def document(image, name, created):
         {
             "SPDXID": f"SPDXRef-file-{at}",
             "fileName": f"./{each.path}",
-            "fileTypes": ["BINARY" if each.path == "qus/register" or "/qemu-" in each.path and "/doc/" not in each.path else "TEXT"],
+            "fileTypes": ["BINARY" if each.path == "qus/register" or ("/qemu-" in each.path and "/doc/" not in each.path) else "TEXT"],
             "checksums": [
                 {"algorithm": "SHA1", "checksumValue": each.sha1},
                 {"algorithm": "SHA256", "checksumValue": each.sha256},
@@ -117,9 +115,7 @@ def document(image, name, created):
         "creationInfo": {"created": created, "creators": ["Tool: qus-scripts-sbom"]},
         "packages": [root, *(package(each) for each in (*image.entrypoint, *image.emulators))],
         "files": files,
-        "relationships": [
-            {"spdxElementId": a, "relationshipType": relation, "relatedSpdxElement": b} for a, relation, b in relations
-        ],
+        "relationships": [{"spdxElementId": a, "relationshipType": relation, "relatedSpdxElement": b} for a, relation, b in relations],
     }
     # Unique to the contents, as the specification wants it.
     digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
