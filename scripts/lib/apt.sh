@@ -1,6 +1,8 @@
 # Debian packages: from the system's apt, from another release or architecture, or pinned by hash; sourced.
 #
-#	need CMD:PACKAGE…           install what is missing (CMD may be an absolute path of any file); removes nothing
+#	need CMD:PACKAGE…           what is missing (CMD may be an absolute path of any file) is installed, if may_install; else it
+#	                            is named, with the command that installs it, and the script ends
+#	may_install                 was it asked for (QUS_INSTALL: scripts/quickstart, scripts/test --install), or is it CI's machine?
 #	offered PACKAGE             could the system's apt install it?
 #	apt_root RELEASE ARCH…        print the APT_CONFIG of a private apt root for that release and these architectures
 #	apt_fetch RELEASE PACKAGE ARCH VERSION SHA256 [POOLPATH [SEEN]]
@@ -36,6 +38,25 @@ system_apt() (
 	as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" >&2
 )
 
+may_install() {
+	[ -n "${QUS_INSTALL:-}" ] || { [ "${CI:-}" = true ] && [ "$(id -u)" -eq 0 ]; }
+}
+
+# apt_install PACKAGE… – or say how.
+apt_install() {
+	command -v apt-get >/dev/null || fail "these packages are missing: $*" "only apt can install them from here"
+	may_install || fail "these packages are missing: $*" "sudo apt-get install --no-install-recommends $*"
+	say "installing with apt: $*"
+	system_apt install -y --no-remove --no-install-recommends "$@"
+}
+
+# apt_refresh – apt's lists, or say how.
+apt_refresh() {
+	may_install || fail "apt's lists have to be fresh, for $1" "sudo apt-get update"
+	say "refreshing apt's lists, for $1"
+	system_apt update || say "apt could not refresh all of its lists"
+}
+
 need() (
 	missing=
 	for pair in "$@"; do
@@ -45,14 +66,8 @@ need() (
 		esac || missing="$missing ${pair#*:}"
 	done
 	[ -n "$missing" ] || exit 0
-	command -v apt-get >/dev/null || fail "these packages are missing:$missing" "only apt can install them from here"
-	say "installing with apt:$missing"
 	# shellcheck disable=SC2086 # a list of package names
-	set -- install -y --no-remove --no-install-recommends $missing
-	system_apt "$@" && exit 0
-	say "apt could not; trying again with fresh package lists"
-	system_apt update || fail "cannot refresh apt's package lists" "apt's own message is above"
-	system_apt "$@" || fail "cannot install$missing" "apt's own message is above"
+	apt_install $missing || { apt_refresh "$missing" && apt_install $missing; } || fail "cannot install$missing" "apt's own message is above"
 )
 
 offered() {
@@ -68,8 +83,7 @@ known_mirror() {
 debian_mirror() (
 	mirror=${QUS_DEBIAN_MIRROR:-$(known_mirror)}
 	if [ -z "$mirror" ]; then
-		say "refreshing apt's lists to learn the machine's mirror" # a fresh container has none
-		system_apt update || say "apt could not refresh all of its lists"
+		apt_refresh "the machine's mirror" # a fresh container has none
 		mirror=$(known_mirror)
 	fi
 	[ -n "$mirror" ] || fail "this machine's apt knows no Debian mirror" \

@@ -14,7 +14,7 @@
 #
 # Needs lib/say.sh and lib/apt.sh. The functions may run at the same time in several processes.
 # A function whose body is in parentheses keeps its variables to itself, which shellcheck takes for a mistake.
-# shellcheck shell=sh disable=SC2030,SC2031
+# shellcheck shell=sh disable=SC2030,SC2031,SC2154
 
 # fedora_keys – print the folder of the pinned keys.
 fedora_keys() (

@@ -20,7 +20,7 @@ need_rust() {
 	export PATH="/usr/bin:$PATH"
 }
 
-# need_debian_rust – install /usr/bin/cargo, /usr/bin/rustc and the standard library's source, new enough for the crate.
+# need_debian_rust – need /usr/bin/cargo, /usr/bin/rustc and the standard library's source, new enough for the crate.
 # Bookworm and trixie have a current compiler beside their own old one, for web browsers; sid has one only. It comes
 # with security updates: what is installed, or offered by lists of long ago, may be older than what there is.
 need_debian_rust() {
@@ -28,14 +28,10 @@ need_debian_rust() {
 	if [ -e $library ] && [ -x /usr/bin/cargo ] && [ -x /usr/bin/rustc ] && rust_is_new_enough /usr/bin/rustc; then
 		return
 	fi
-	say "refreshing apt's lists, for a current Rust"
-	system_apt update || say "apt could not refresh all of its lists"
+	! may_install || apt_refresh "a current Rust"
 	flavour=
 	! offered rustc-web || flavour=-web
-	set -- "rustc$flavour" "cargo$flavour" "rust$flavour-src"
-	say "installing with apt: $*"
-	system_apt install -y --no-remove --no-install-recommends "$@" ||
-		fail "cannot install $*" "apt's own message is above"
+	apt_install "rustc$flavour" "cargo$flavour" "rust$flavour-src" || fail "cannot install Debian's Rust" "apt's own message is above"
 	rust_is_new_enough /usr/bin/rustc ||
 		fail "this system's Rust is older than $(rust_wanted), which Cargo.toml asks for" \
 			"build on Debian 12 or newer, with its security updates, or in a container of it"
