@@ -54,7 +54,7 @@ class Image:
 def hosts(root):
     """Rows of manifests/hosts, by platform."""
     rows = (line.split() for line in (root / "manifests/hosts").read_text().splitlines() if line[:1] not in "#")
-    return {platform.removesuffix("/v8"): (host, debian) for host, debian, _, platform in (row for row in rows if row)}
+    return {platform.removesuffix("/v8"): (host, debian) for host, debian, _, _, platform in (row for row in rows if row)}
 
 
 def image(layout, manifest, root):

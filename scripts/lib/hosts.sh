@@ -19,7 +19,7 @@ host_rust() {
 	[ "$rust" != - ] || misuse "there is no entrypoint for $1, only emulators (the family pkg)"
 	echo "$rust"
 }
-host_platform() { host_column "$1" 4; }
+host_platform() { host_column "$1" 5; }
 
 host_column() {
 	awk -v host="$1" -v column="$2" '$1 == host { print $column; found = 1 } END { exit !found }' manifests/hosts ||

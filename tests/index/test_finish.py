@@ -167,7 +167,7 @@ class ContentsTest(LayoutTest):
     def setUp(self):
         super().setUp()
         (self.root / "manifests").mkdir()
-        (self.root / "manifests/hosts").write_text("# HOST\n\ns390x s390x s390x-unknown-linux-musl linux/s390x\n")
+        (self.root / "manifests/hosts").write_text("# HOST\n\ns390x s390x s390x-unknown-linux-musl 64-big-22 linux/s390x\n")
         self.linked = self.root / "target/dist/s390x/linked"
         self.linked.parent.mkdir(parents=True)
         self.note(b"program")
