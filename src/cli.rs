@@ -24,6 +24,8 @@ pub struct Invocation {
     pub json: bool,
     /// Print only errors.
     pub quiet: bool,
+    /// Print only the status as JSON, and the rest as text to stderr, as tonistiigi/binfmt does.
+    pub brief: bool,
 }
 
 /// Looks up an environment variable.
@@ -38,6 +40,9 @@ const HELP_CONF: &str = include_str!("cli/help/original.txt");
 /// [`crate::error::Step::Usage`], with the line that was probably intended as its hint, if there is one.
 pub fn parse(args: &[OsString], env: Env<'_>) -> Result<Invocation> {
     parse_dialect(args, env).map_err(|error| {
+        if parse_dialect(args, &|_| None).is_ok() {
+            return error; // the environment's
+        }
         let is_valid = |line: &Vec<OsString>| parse_dialect(line, env).is_ok();
         match suggest::lines(args).into_iter().find(is_valid).and_then(|line| suggest::shown(&line)) {
             Some(line) => error.hint(format!("did you mean `qus{line}`?")),

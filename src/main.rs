@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use qus::error::{Error, Exit, Step};
-use qus::report::Rendered;
+use qus::report::{Form, Rendered};
 use qus::{cli, commands, report};
 
 fn main() -> ExitCode {
@@ -15,7 +15,8 @@ fn main() -> ExitCode {
         Err(error) => return say(&report::misuse(&error)),
     };
     let (report, holder) = commands::run(&invocation.commands);
-    let render = |report: &_| report::render(report, invocation.json, invocation.quiet);
+    let form = Form { json: invocation.json, quiet: invocation.quiet, brief: invocation.brief };
+    let render = |report: &_| report::render(report, form);
     let exit = say(&render(&report));
     match holder {
         Some(holder) if exit == ExitCode::SUCCESS => {

@@ -6,7 +6,7 @@ mod value;
 
 use crate::arch::{ARCHES, Arch};
 use crate::error::{Error, Exit, printable};
-use crate::outcome::{Grade, REVISION, Report, VERSION};
+use crate::outcome::{Grade, Outcome, REVISION, Report, VERSION};
 use crate::probe::RanBy;
 use crate::rule::{Entry, Match, Owner};
 
@@ -27,19 +27,31 @@ pub fn misuse(error: &Error) -> Rendered {
     Rendered { stdout: String::new(), stderr: error.line(), exit: error.exit() }
 }
 
-/// Renders a report: notes before errors, so that stderr ends with an error. `quiet` leaves only errors, and the JSON document if
-/// requested.
+/// What to render.
+#[derive(Clone, Copy, Debug)]
+pub struct Form {
+    /// A JSON document to stdout.
+    pub json: bool,
+    /// Only errors, and the JSON document.
+    pub quiet: bool,
+    /// The status alone as JSON, and the results of targets as text to stderr.
+    pub brief: bool,
+}
+
+/// Renders a report. Errors come last, so that stderr ends with one.
 #[must_use]
-pub fn render(report: &Report, json: bool, quiet: bool) -> Rendered {
+pub fn render(report: &Report, Form { json, quiet, brief }: Form) -> Rendered {
     let unhealthy = report.unhealthy.then_some(Exit::Failed);
     let exit = report.errors.iter().map(Error::exit).chain(unhealthy).max().unwrap_or(Exit::Done);
-    let stdout = match (json, quiet) {
-        (true, _) => json::document(report, exit),
+    let is_short = |o: &&Outcome| brief && matches!(o, Outcome::Targets { .. });
+    let stdout = match (json || brief, quiet) {
+        (true, _) => json::document(report, report.outcomes.iter().filter(|o| !is_short(o)), exit),
         (false, true) => String::new(),
         (false, false) => report.outcomes.iter().map(text::outcome).collect(),
     };
+    let short = report.outcomes.iter().filter(|o| is_short(o) && !quiet).map(text::outcome);
     let notes = report.notes.iter().filter(|_| !quiet).map(|n| format!("qus: note: {}\n", printable(n)));
-    let stderr = notes.chain(report.errors.iter().map(Error::line)).collect();
+    let stderr = short.chain(notes).chain(report.errors.iter().map(Error::line)).collect();
     Rendered { stdout, stderr, exit }
 }
 

@@ -88,8 +88,10 @@ fn the_documented_uses_mean_what_they_say() {
         command("qus -i echo -- -s"),
         Command::Shell(["echo", "--", "-s"].map(OsString::from).to_vec())
     );
-    let status = Invocation { commands: vec![Command::Status { mount: None }], json: true, quiet: false };
-    for line in ["qus", "qus --json", "qus -json", "qus status --json", "qus --json status"] {
+    let commands = vec![Command::Status { mount: None }];
+    let status = Invocation { commands, json: true, ..Invocation::default() };
+    assert_eq!(asked("qus").unwrap(), Invocation { json: false, brief: true, ..status.clone() });
+    for line in ["qus --json", "qus -json", "qus status --json", "qus --json status"] {
         assert_eq!(asked(line).unwrap(), status, "{line}");
     }
 }
@@ -106,7 +108,7 @@ fn how_to_answer_may_be_said_before_the_verb() {
         ("--quiet -s -- -p arm", "-s -- -p arm --quiet"),
         ("-q -- -r", "-- -r --quiet"),
         ("--json --reset -p yes", "--reset -p yes --json"),
-        ("--json --install arm", "--install arm"),
+        ("--json --install arm", "--install arm --json"),
         ("-json --version", "--version --json"),
     ] {
         assert_eq!(asked(&format!("qus {before}")), asked(&format!("qus {behind}")), "{before}");
@@ -847,7 +849,9 @@ fn the_dialect_of_tonistiigi_binfmt_ends_with_the_status() {
         [remove(Targets::All), install(these(&["riscv64"])), status()]
     );
     assert_eq!(commands("qus --mount /mnt"), [Command::Status { mount: Some("/mnt".into()) }]);
-    assert!(asked("qus --install arm").unwrap().json);
+    let asked_for = |line: &str| asked(line).map(|a| (a.json, a.brief)).unwrap();
+    assert_eq!(asked_for("qus --install arm"), (false, true));
+    assert_eq!(asked_for("qus --install arm --json"), (true, false));
     assert!(asked("qus --install nonsense").is_err() && asked("qus --uninstall jar").is_err());
 }
 

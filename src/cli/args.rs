@@ -188,6 +188,6 @@ impl Given {
     }
 
     pub(super) const fn asked(&self, commands: Vec<Command>) -> Invocation {
-        Invocation { commands, json: self.json, quiet: self.quiet }
+        Invocation { commands, json: self.json, quiet: self.quiet, brief: false }
     }
 }

@@ -1,6 +1,6 @@
 //! The dialect of tonistiigi/binfmt: `--install`, `--uninstall`, `--mount`, `--version`, or no argument.
 //!
-//! As theirs, it prints the status as JSON after each action. Unlike theirs, the exit code is true, flag `C` must be requested,
+//! As theirs, it prints a line for each target to stderr, and the status as JSON to stdout. Unlike theirs, the exit code is true, flag `C` must be requested,
 //! and flag `P` is set where it works.
 
 use std::ffi::OsString;
@@ -48,8 +48,7 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Invocation> {
         commands.push(given.install()?);
     }
     commands.push(Command::Status { mount: given.install.mount.clone() });
-    given.json = true;
-    Ok(given.asked(commands))
+    Ok(Invocation { brief: !given.json, ..given.asked(commands) })
 }
 
 /// Their variables; the rest as for `install`.

@@ -23,9 +23,13 @@ const fn key(state: State) -> &'static str {
     }
 }
 
-pub(super) fn document(report: &Report, exit: Exit) -> String {
+pub(super) fn document<'a>(
+    report: &Report,
+    outcomes: impl Iterator<Item = &'a Outcome> + Clone,
+    exit: Exit,
+) -> String {
     let mut fields = Vec::new();
-    for outcome in &report.outcomes {
+    for outcome in outcomes.clone() {
         match outcome {
             Outcome::Text(text) => fields.push(("text", Json::text(*text))),
             Outcome::Listing { entries, enabled } => {
@@ -39,7 +43,7 @@ pub(super) fn document(report: &Report, exit: Exit) -> String {
             Outcome::Targets { .. } if fields.iter().any(|(key, _)| *key == "targets") => {}
             Outcome::Targets { dry_run, .. } => {
                 // One list, of what was removed and what was registered.
-                let all = report.outcomes.iter().filter_map(|o| match o {
+                let all = outcomes.clone().filter_map(|o| match o {
                     Outcome::Targets { results, .. } => Some(results),
                     _ => None,
                 });
