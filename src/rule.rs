@@ -122,7 +122,7 @@ impl fmt::Display for RuleError {
 /// that an entry tells that qus registered it, and in which run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signature {
-    /// The handler holds a detached tree (see [`crate::anchor`]).
+    /// The handler holds a detached tree (see `anchor.rs`).
     pub anchored: bool,
     /// Something other than an anchor of qus held this binfmt_misc before.
     pub joined: bool,
