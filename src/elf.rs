@@ -46,6 +46,7 @@ const ET_EXEC: u16 = 2;
 const ET_DYN: u16 = 3;
 const E_TYPE: usize = 16;
 const E_MACHINE: usize = 18;
+const E_VERSION: usize = 20;
 /// The offset of `e_flags` in a 32-bit header.
 const E_FLAGS_32: usize = 36;
 
@@ -77,6 +78,9 @@ impl Pattern {
         p = p.byte(4, class as u8, 0xff).byte(5, data as u8, 0xff).byte(6, EV_CURRENT, 0xff);
         p = p.half(E_TYPE, data, ET_EXEC, !(ET_EXEC ^ ET_DYN)).half(E_MACHINE, data, machine, 0xffff);
         if let Some(f) = flags {
+            // Not compared, but by QEMU: our magic is a program that its pattern takes.
+            let at = if matches!(data, Data::Msb) { E_VERSION + 3 } else { E_VERSION };
+            p = p.byte(at, EV_CURRENT, 0);
             let (hi, lo) = if matches!(data, Data::Msb) { (0, 2) } else { (2, 0) };
             p = p.half(E_FLAGS_32 + hi, data, (f.value >> 16) as u16, (f.mask >> 16) as u16);
             p = p.half(E_FLAGS_32 + lo, data, f.value as u16, f.mask as u16);

@@ -300,7 +300,7 @@ pub enum Match {
 pub enum Owner {
     /// qus, by its signature.
     Qus,
-    /// The distribution's package of QEMU, by Debian's directory for it.
+    /// The distribution's package of QEMU, as Debian's registers it.
     Distribution,
     /// Another QEMU.
     Qemu,
@@ -410,12 +410,18 @@ impl Entry {
         self.signature().is_some() && matches!(&self.matches, Match::Magic { mask, .. } if is_compared(mask))
     }
 
+    /// Is it as Debian's package registers it, from Debian 13 on? No other tool sets flag `O` alone.
+    fn is_debians(&self) -> bool {
+        let flags = Flags::parse(&self.flags);
+        self.interpreter.starts_with("/usr/bin/qemu-") && flags.open_binary && !flags.credentials
+    }
+
     /// The likely owner.
     #[must_use]
     pub fn owner(&self) -> Owner {
         match self {
             _ if self.signature().is_some() => Owner::Qus,
-            _ if self.interpreter.contains("/qemu-binfmt/") => Owner::Distribution,
+            _ if self.interpreter.contains("/qemu-binfmt/") || self.is_debians() => Owner::Distribution,
             _ if self.is_qemu() => Owner::Qemu,
             _ if self.name.starts_with("WSLInterop") => Owner::Wsl,
             _ => Owner::ThirdParty,

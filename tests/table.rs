@@ -63,14 +63,14 @@ const DEPARTURES: &[Departure] = &[
             (20, (0, 0xff), (0, 0)),
             (21, (0, 0xff), (0, 0)),
             (22, (0, 0xff), (0, 0)),
-            (23, (1, 0xff), (0, 0)),
+            (23, (1, 0xff), (1, 0)),
         ],
         targets: "mips mipsn32",
     },
     Departure {
         why: "e_version, little-endian",
         differences: &[
-            (20, (1, 0xff), (0, 0)),
+            (20, (1, 0xff), (1, 0)),
             (21, (0, 0xff), (0, 0)),
             (22, (0, 0xff), (0, 0)),
             (23, (0, 0xff), (0, 0)),
