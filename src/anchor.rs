@@ -92,7 +92,7 @@ impl BinfmtMount {
         }
         // Where that is refused, there are other ways to keep the handlers.
         let mount_there = || if look_only { Ok(()) } else { sys::in_child(mount_on_host) };
-        let host_has_one = place.on_host || place.host_in_reach && mount_there().is_ok();
+        let host_has_one = place.on_host || place.host_in_sight && mount_there().is_ok();
         let mounted = mounts::mounted(None);
         let binfmt = place.binfmt_of_our_own(at)?;
         let (trees, linked) = (Vec::new(), Vec::new());

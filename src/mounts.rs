@@ -149,6 +149,16 @@ pub(crate) fn copy(file: &Path, to: &Path) -> Result<()> {
     copied().map_err(|e: std::io::Error| failed(e.into()))
 }
 
+/// Is a mount of this namespace in that other table, too? Its number is that of no other mount on this host (proc_pid_mountinfo(5)).
+pub(crate) fn are_shared_with(table: &str) -> bool {
+    let first = |table| {
+        let text = std::fs::read_to_string(table).unwrap_or_default();
+        text.split(' ').next().filter(|number| !number.is_empty()).map(str::to_owned)
+    };
+    let ours = first("/proc/self/mountinfo");
+    ours.is_some() && ours == first(table)
+}
+
 /// Where file systems of this type, or of any, are mounted in this namespace (proc_pid_mountinfo(5)).
 pub(crate) fn mounted(kind: Option<&str>) -> Vec<PathBuf> {
     // Some kilobytes: the kernel makes all of it again for each piece that is asked for.

@@ -26,8 +26,8 @@ const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 pub(crate) struct Namespaces {
     /// Is our mount namespace the host's? Mounts made in it stay when we exit.
     pub(crate) on_host: bool,
-    /// It isn't, but the host's first process is in sight, and with it that namespace (`--pid=host`).
-    pub(crate) host_in_reach: bool,
+    /// It isn't, but the host's first process is in sight (`--pid=host`), and with it that namespace, if we may enter it.
+    pub(crate) host_in_sight: bool,
     /// Are we in a user namespace that isn't the initial one (rootless)?
     pub(crate) in_user_namespace: bool,
     /// Is its root also the root of the namespace around it?
@@ -45,15 +45,18 @@ impl Namespaces {
         let failed = |path: &'static str| move |e| Error::new(Step::Read, path, e);
         let pids = inode("/proc/self/ns/pid").map_err(failed("/proc/self/ns/pid"))?;
         let mounts = inode("/proc/self/ns/mnt").map_err(failed("/proc/self/ns/mnt"))?;
-        // Without privileges we may not ask about process 1; then nothing is going to be mounted either.
-        let of_init = inode("/proc/1/ns/mnt").ok();
+        let sees_init = pids == INITIAL_PID_NAMESPACE;
+        let of_init = if sees_init { inode("/proc/1/ns/mnt").ok() } else { None };
         let uid_map = std::fs::read_to_string("/proc/self/uid_map").map_err(failed("/proc/self/uid_map"))?;
         let in_user_namespace = !uid_map.split_whitespace().eq(["0", "0", "4294967295"]);
         let is_outer_root = uid_map.split_whitespace().take(2).eq(["0", "0"]);
-        let sees_init = pids == INITIAL_PID_NAMESPACE && of_init.is_some();
-        let on_host = sees_init && of_init == Some(mounts);
-        let host_in_reach = sees_init && !on_host && !in_user_namespace;
-        Ok(Self { on_host, host_in_reach, in_user_namespace, is_outer_root })
+        let on_host = match of_init {
+            Some(theirs) => theirs == mounts,
+            // Without CAP_SYS_PTRACE we may not ask for process 1's namespace, but see its mounts.
+            None => sees_init && mounts::are_shared_with("/proc/1/mountinfo"),
+        };
+        let host_in_sight = sees_init && !on_host && !in_user_namespace;
+        Ok(Self { on_host, host_in_sight, in_user_namespace, is_outer_root })
     }
 
     /// Is this user namespace's own binfmt_misc mounted at `dir`? An outer one may be, that this namespace has inherited.

@@ -66,7 +66,7 @@ fn namespace(place: Namespaces) -> Finding {
             "in a user namespace (rootless): handlers are for this namespace only"
         }
         Namespaces { on_host: true, .. } => "on the host",
-        Namespaces { host_in_reach: true, .. } => "in a container that sees the host's processes",
+        Namespaces { host_in_sight: true, .. } => "in a container that sees the host's processes",
         _ => "in a container",
     };
     finding("place", Grade::Good, seen, None)

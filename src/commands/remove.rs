@@ -85,7 +85,7 @@ fn names(request: &Remove, binfmt: &Binfmt) -> Result<Vec<OsString>> {
 fn see_what_depends(names: &[OsString], binfmt: &Binfmt, request: &Remove, place: Namespaces) -> Result<()> {
     let dir = Path::new(USUAL_DIR);
     let is_on_host = || place.on_host && place.is_own_mounted(dir).unwrap_or(false);
-    if request.force || is_on_host() || place.host_in_reach && anchor::is_mounted_on_host() {
+    if request.force || is_on_host() || place.host_in_sight && anchor::is_mounted_on_host() {
         return Ok(());
     }
     let entries = binfmt.entries()?;
@@ -100,7 +100,7 @@ fn see_what_depends(names: &[OsString], binfmt: &Binfmt, request: &Remove, place
         left.join(" ")
     );
     Err(Error::new(Step::Remove, "the handlers", why).hint(
-        "--force removes them anyway; with --pid=host, qus sees whether the host has binfmt_misc mounted",
+        "--force removes them anyway; with --privileged --pid=host, qus sees whether the host has binfmt_misc mounted",
     ))
 }
 

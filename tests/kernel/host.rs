@@ -47,6 +47,19 @@ fn doctor_tells_of_the_hosts_mount_and_not_of_one_that_it_has_made_to_look() {
 }
 
 #[test]
+fn the_host_is_known_without_the_right_to_trace_its_first_process() {
+    let Some(mut s) = host() else { return };
+    // As units with a bounding set, and as ordinary users.
+    let user = "setpriv --bounding-set=-sys_ptrace";
+    s.step(&format!("{user} readlink /proc/1/ns/mnt"));
+    s.step(&format!("{user} on-host qus doctor | grep -A 1 binfmt_misc"));
+    s.step(&format!("{user} on-host qus install arm; {MOUNTS}"));
+    s.step(&format!("{user} on-host qus doctor | grep -A 1 binfmt_misc"));
+    s.step(&format!("unshare --mount {user} on-host qus doctor | grep -A 1 binfmt_misc"));
+    s.compare("host-untraced");
+}
+
+#[test]
 fn a_handler_that_names_a_path_stays_where_its_successor_does_not_work() {
     let Some(mut s) = host() else { return };
     s.quietly(
