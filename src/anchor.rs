@@ -91,8 +91,8 @@ impl BinfmtMount {
             }
         }
         // Where that is refused, there are other ways to keep the handlers.
-        let mount_there = || if look_only { Ok(()) } else { sys::in_child(mount_on_host) };
-        let host_has_one = place.on_host || place.host_in_sight && mount_there().is_ok();
+        let reach = if look_only { enter_host } else { mount_on_host };
+        let host_has_one = place.on_host || place.host_in_sight && sys::in_child(reach).is_ok();
         let mounted = mounts::mounted(None);
         let binfmt = place.binfmt_of_our_own(at)?;
         let (trees, linked) = (Vec::new(), Vec::new());
@@ -258,19 +258,23 @@ impl DetachedTree {
     /// Clones a mount of this directory; `None` where the directory can't be mounted so that its deletion does no harm. What it
     /// is a clone of stays mounted at `at`. With `own`, it is a file system of this user namespace's; with `binfmt`, it has one.
     fn of(dir: Option<&Path>, at: &Path, own: bool, binfmt: bool) -> Result<Option<Self>> {
-        match dir {
-            Some(dir) if !mounts::mount_lasting(dir, at, own)? => return Ok(None),
-            Some(_) => {}
-            None => mounts::mount_tmpfs(at)?,
+        let mut mounts = match dir {
+            Some(dir) => mounts::mount_lasting(dir, at, own)?,
+            None => mounts::mount_tmpfs(at).map(|()| 1)?,
+        };
+        if mounts == 0 {
+            return Ok(None);
         }
         let failed = |e| Error::new(Step::Open, at.display().to_string(), e);
         let root =
             open(at, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).map_err(failed)?;
-        let build = || {
+        let mut build = || {
             if binfmt {
                 mounts::mount_binfmt(at)?;
+                mounts += 1;
             }
             mounts::mount_tmpfs(at)?;
+            mounts += 1;
             let sentinel = Watch::on(at, AddWatchFlags::IN_DELETE_SELF)?;
             let clone = sys::clone_tree(&root)
                 .map_err(|e| Error::new(Step::Clone, format!("the mount on {}", at.display()), e))?;
@@ -281,7 +285,9 @@ impl DetachedTree {
         };
         build().inspect_err(|_| {
             // What was there before is seen again; where that fails, the next step says so.
-            let _ = umount2(&own_path(&root), MntFlags::MNT_DETACH);
+            for _ in 0..mounts {
+                let _ = umount2(at, MntFlags::MNT_DETACH);
+            }
         })
     }
 

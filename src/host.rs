@@ -79,9 +79,47 @@ pub(crate) fn check_proc() -> Result<()> {
     }
 }
 
-/// Is SELinux enforcing?
-pub(crate) fn is_selinux_enforcing() -> bool {
-    std::fs::read_to_string("/sys/fs/selinux/enforce").is_ok_and(|mode| mode.trim() == "1")
+/// What a security module confines this process to.
+pub(crate) struct Confinement {
+    /// Which module.
+    pub(crate) by: &'static str,
+    /// Its profile or domain.
+    pub(crate) label: String,
+    /// What lifts it.
+    pub(crate) option: &'static str,
+}
+
+impl Confinement {
+    /// By AppArmor or SELinux, if one of them says so.
+    pub(crate) fn look() -> Option<Self> {
+        let label = std::fs::read_to_string("/proc/self/attr/current").ok()?;
+        let label = label.trim_end_matches(['\n', '\0']);
+        let confined = |by, label: &str, option| Some(Self { by, label: label.to_owned(), option });
+        match (label.strip_suffix(" (enforce)"), label.split(':').nth(2)) {
+            (Some(profile), _) => confined("AppArmor", profile, "--security-opt apparmor=unconfined"),
+            (None, Some(domain)) => confined("SELinux", domain, "--security-opt label=disable"),
+            _ => None,
+        }
+    }
+}
+
+/// The sysctl that forbids ordinary users to make user namespaces, and the setting that allows it.
+pub(crate) fn user_namespaces_forbidden_by() -> Option<&'static str> {
+    let is = |name: &str, value: &str| {
+        let set = std::fs::read_to_string(format!("/proc/sys/{}", name.replace('.', "/")));
+        set.is_ok_and(|set| set.trim() == value)
+    };
+    [
+        ("user.max_user_namespaces", "0", "user.max_user_namespaces=10000"),
+        ("kernel.unprivileged_userns_clone", "0", "kernel.unprivileged_userns_clone=1"),
+        (
+            "kernel.apparmor_restrict_unprivileged_userns",
+            "1",
+            "kernel.apparmor_restrict_unprivileged_userns=0",
+        ),
+    ]
+    .into_iter()
+    .find_map(|(name, value, allowed)| is(name, value).then_some(allowed))
 }
 
 #[cfg(test)]

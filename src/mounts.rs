@@ -87,20 +87,20 @@ pub(crate) fn mount_tmpfs(at: &Path) -> Result<()> {
         .map_err(|e| Error::new(Step::Mount, format!("tmpfs on {}", at.display()), e))
 }
 
-/// Mounts a directory of emulators at `at`, so that what is mounted on its root stays there whatever becomes of the directory;
-/// `false` where that can't be had.
+/// Mounts a directory of emulators at `at`, so that what is mounted on its root stays there whatever becomes of the directory; how
+/// many mounts that took, none where it can't be had.
 ///
 /// A directory that somebody deletes loses what is mounted on it, and an engine with plain directories (`vfs`) deletes the
 /// container's. So an overlay goes in between, whose root nobody can delete. An overlay's own directories (the container's root
 /// in most engines) are deleted below it, which doesn't touch them. With `own`, there is an overlay of this process' in any case.
-pub(crate) fn mount_lasting(dir: &Path, at: &Path, own: bool) -> Result<bool> {
+pub(crate) fn mount_lasting(dir: &Path, at: &Path, own: bool) -> Result<usize> {
     let failed = |e: Errno| Error::new(Step::Mount, format!("{} on {}", dir.display(), at.display()), e);
     let is_overlay = || statfs(dir).is_ok_and(|s| s.filesystem_type() == OVERLAYFS);
     if !own && is_overlay() {
         mount(Some(dir), at, None::<&str>, MsFlags::MS_BIND, None::<&str>).map_err(failed)?;
-        return Ok(true);
+        return Ok(1);
     }
-    Ok(mount_overlay(dir, at).is_ok())
+    Ok(mount_overlay(dir, at).map_or(0, |()| 2))
 }
 
 /// A read-only overlay of the directory. It needs two layers: the other one is an empty tmpfs, mounted where the overlay goes then.

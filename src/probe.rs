@@ -22,7 +22,7 @@ use nix::unistd::{Pid, geteuid};
 use crate::arch::{ARCHES, Arch};
 use crate::elf::Machine;
 use crate::error::{Cause, Error, Step};
-use crate::host;
+use crate::host::{self, Confinement};
 use crate::sys::{self, CHILD_LIMIT, Change, KILL_LIMIT};
 
 /// How many run at the same time: more than two to four gains nothing (docs/probes.md).
@@ -149,15 +149,17 @@ pub(crate) fn failure(arch: &Arch, verdict: &Verdict) -> Error {
     }
 }
 
-/// What may forbid to execute programs in memory.
+/// What forbids to execute programs in memory.
 fn forbidden() -> String {
-    let by = if host::is_selinux_enforcing() {
-        "SELinux, which is enforcing, or the sysctl vm.memfd_noexec may forbid that \
-         (a container may with --security-opt label=disable)"
-    } else {
-        "the sysctl vm.memfd_noexec may forbid that"
+    let sysctl = std::fs::read_to_string("/proc/sys/vm/memfd_noexec").is_ok_and(|set| set.trim() == "2");
+    let by = match Confinement::look() {
+        _ if sysctl => "vm.memfd_noexec=2 forbids that; `sysctl vm.memfd_noexec=1` allows it".to_owned(),
+        Some(Confinement { by, label, option }) => {
+            format!("{by}'s {label} may forbid that; a container may with {option}")
+        }
+        None => "a security module may forbid that".to_owned(),
     };
-    format!("programs in memory can't be executed here; {by}")
+    format!("programs in memory can't be executed here: {by}")
 }
 
 /// The program of a row; every row has one.

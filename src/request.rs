@@ -212,6 +212,8 @@ pub struct Export {
     pub to: Option<PathBuf>,
     /// The host that they are for, named as by `uname -m`; `None`: this one.
     pub host: Option<String>,
+    /// Also if there is no emulator.
+    pub force: bool,
     /// Only show what would be written.
     pub dry_run: bool,
 }

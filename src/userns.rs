@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use crate::arch::Arch;
 use crate::binfmt::{Binfmt, USUAL_DIR};
 use crate::error::{Cause, Error, Result, Step};
-use crate::host;
+use crate::host::{self, Confinement};
 use crate::mounts;
 use crate::probe::{self, RanBy, Verdict};
 use crate::sys;
@@ -148,9 +148,16 @@ impl Namespaces {
         mounted.map_err(|e| self.explain(e))
     }
 
-    /// The kernel's answer to a mount is EPERM in every user namespace before Linux 6.7: another hint helps there.
+    /// Another hint helps where a security module refuses a mount (with EACCES), and in a user namespace: there, the kernel's answer
+    /// is EPERM before Linux 6.7.
     pub(crate) fn explain(self, error: Error) -> Error {
         match (&error.why, error.step) {
+            (Cause::Errno(Errno::EACCES), Step::Mount) => match Confinement::look() {
+                Some(Confinement { by, label, option }) => {
+                    error.hint(format!("{by}'s {label} forbids it: run the container with {option}"))
+                }
+                None => error,
+            },
             (Cause::Errno(Errno::EPERM), Step::Mount | Step::Unshare) if self.in_user_namespace => error.hint(
                 "this is a user namespace (rootless): it takes Linux 6.7, its root and --privileged; else register on the host",
             ),

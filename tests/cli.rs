@@ -226,6 +226,7 @@ fn every_variable_has_its_meaning_and_options_come_first() {
             format: Format::BinfmtD,
             to: Some(PathBuf::from("/d")),
             host: host.map(str::to_owned),
+            force: false,
             dry_run: false,
         })
     };
@@ -339,7 +340,8 @@ fn the_formats_of_export_mean_files_of_handlers_or_files_that_run_qus() {
     let handlers = |format, change: &dyn Fn(&mut Export)| {
         let style = HandlerOptions { dir: Some("/usr/bin".into()), ..HandlerOptions::default() };
         let (to, host) = (None, None);
-        let mut export = Export { targets: Targets::All, options: style, format, to, host, dry_run: false };
+        let mut export =
+            Export { targets: Targets::All, options: style, format, to, host, force: false, dry_run: false };
         change(&mut export);
         Command::Export(export)
     };
@@ -723,13 +725,13 @@ fn exported(name: &str, line: &str) {
 
 #[test]
 fn files_for_systemd_are_those_of_all_targets_but_the_hosts_own() {
-    exported("export-systemd", "HOST_ARCH=x86_64 QEMU_BIN_DIR=/opt/qemu qus -s -- -p -s -e .");
+    exported("export-systemd", "HOST_ARCH=x86_64 QEMU_BIN_DIR=/opt/qemu qus -s -- -p -s --force -e .");
     exported("export-systemd-arm", "HOST_ARCH=armv7l QEMU_BIN_DIR=/opt/qemu qus -- -s -e . aarch64 x86_64");
 }
 
 #[test]
 fn files_for_debian_are_those_of_all_targets_but_the_hosts_own() {
-    exported("export-debian", "HOST_ARCH=x86_64 QEMU_BIN_DIR=/opt/qemu qus -s -- -p -d -e .");
+    exported("export-debian", "HOST_ARCH=x86_64 QEMU_BIN_DIR=/opt/qemu qus -s -- -p -d --force -e .");
     exported(
         "export-debian-flags",
         "HOST_ARCH=s390x QEMU_BIN_DIR=/opt/qemu qus -- -c -d -e . --preserve-argv0 no arm",
@@ -738,8 +740,11 @@ fn files_for_debian_are_those_of_all_targets_but_the_hosts_own() {
 
 #[test]
 fn an_export_to_nowhere_is_an_error_and_a_test_run_writes_nothing() {
-    exported("export-nowhere", "HOST_ARCH=x86_64 QEMU_BIN_DIR=/opt/qemu qus -- -s -e ./not/here arm");
-    exported("export-test", "HOST_ARCH=x86_64 QEMU_BIN_DIR=/opt/qemu qus -- -t -s -e . arm microblaze");
+    exported("export-nowhere", "HOST_ARCH=x86_64 QEMU_BIN_DIR=/opt/qemu qus -- -s --force -e ./not/here arm");
+    exported(
+        "export-test",
+        "HOST_ARCH=x86_64 QEMU_BIN_DIR=/opt/qemu qus -- -t -s --force -e . arm microblaze",
+    );
 }
 
 #[test]
@@ -762,12 +767,12 @@ fn files_that_run_qus_are_those_of_manifests_with_what_is_asked_for() {
 
 #[test]
 fn files_of_handlers_can_be_printed() {
-    exported("export-binfmt.d", "qus export binfmt.d --host x86_64 --path /opt/q aarch64 microblaze");
+    exported("export-binfmt.d", "qus export binfmt.d --host x86_64 --path /opt/q --force aarch64 microblaze");
     exported(
         "export-update-binfmts",
-        "qus export update-binfmts --host x86_64 --path /opt/q --suffix -x --preserve-argv0 no arm s390x",
+        "qus export update-binfmts --host x86_64 --path /opt/q --force --suffix -x --preserve-argv0 no arm s390x",
     );
-    exported("export-json", "qus export update-binfmts --host x86_64 --path /opt/q arm --json");
+    exported("export-json", "qus export update-binfmts --host x86_64 --path /opt/q --force arm --json");
 }
 
 #[test]
@@ -827,7 +832,7 @@ fn quiet_leaves_errors_only_and_a_document_that_is_asked_for() {
         "verify --path /nowhere",
         "verify --path /nowhere --quiet",
         "verify --path /nowhere --quiet --json",
-        "-s -- -t -Q /usr/share --quiet -d -e . arm",
+        "-s -- -t -Q /usr/share --quiet --force -d -e . arm",
         "export update-binfmts -e . --dry-run --quiet --host arm --path /opt/q sh4",
         "export update-binfmts -e . --dry-run --quiet --json --host arm --path /opt/q sh4",
     ] {

@@ -50,7 +50,7 @@ fn exported(line: &str) -> Result<Vec<String>, String> {
 
 /// The same without the beginning that all names have, for a host whose emulators can't be seen.
 fn for_host(host: &str, targets: &str) -> Result<Vec<String>, String> {
-    let names = exported(format!("export binfmt.d --path /opt/q --host {host} {targets}").trim())?;
+    let names = exported(format!("export binfmt.d --path /opt/q --force --host {host} {targets}").trim())?;
     Ok(names.iter().map(|n| n["qemu-".len()..].to_owned()).collect())
 }
 
@@ -136,7 +136,6 @@ fn seen(dir: &Path, line: &str) -> (String, String, Option<i32>) {
 fn files_name_the_emulators_that_are_there_as_they_are_called() {
     // Two that no host of ours is.
     let d = with_files("some", "qemu-hppa qemu-sh4-static qemu-img qemu-system-xtensa");
-    let missing = "qus: note: there is no emulator in DIR yet for: alpha";
     for (line, named, notes) in [
         ("sh4", "qemu-sh4-static", ""),
         ("hppa sh4", "qemu-hppa qemu-sh4-static", "qus: note: no qemu-hppa-static in DIR: using qemu-hppa"),
@@ -145,10 +144,13 @@ fn files_name_the_emulators_that_are_there_as_they_are_called() {
             "qemu-hppa qemu-sh4-static",
             "qus: note: no qemu-hppa-x in DIR: using qemu-hppa, the same for others",
         ),
-        ("alpha sh4", "qemu-alpha-static qemu-sh4-static", missing),
+        ("--force alpha sh4", "qemu-alpha-static qemu-sh4-static", ""),
     ] {
         assert_eq!(seen(&d, line), (named.into(), notes.into(), Some(0)), "{line}");
     }
+    let (named, why, code) = seen(&d, "alpha sh4");
+    let expected = "qus: cannot write a file for alpha: there is no emulator in DIR; hint: --path names";
+    assert!(named.is_empty() && why.starts_with(expected) && code == Some(1), "{named} {why}");
     fs::remove_dir_all(d).unwrap();
 }
 
@@ -175,18 +177,25 @@ fn of_all_targets_those_that_have_no_emulator_are_left_out() {
 }
 
 #[test]
-fn a_directory_without_emulators_is_said_and_those_of_the_host_alone_are_an_error() {
+fn a_directory_without_emulators_is_refused_unless_forced_and_nothing_written() {
     let d = with_files("none", "qemu-img qemu-system-arm qemu-armx");
-    let (found, notes, code) = seen(&d, "");
+    let of_this = format!("qemu-{}-static", host_arch().name);
+    for more in ["", &of_this] {
+        let output = qus(&format!("export binfmt.d --path {} -e .", d.display()), &d);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            said.contains("cannot write a file for any target: there is no emulator in "),
+            "{more}: {said}"
+        );
+        assert_eq!(
+            (output.status.code(), fs::read_dir(&d).unwrap().count()),
+            (Some(1), 3 + usize::from(!more.is_empty()))
+        );
+        fs::write(d.join(&of_this), "").unwrap();
+    }
+    let (found, notes, code) = seen(&d, "--force");
     assert!(found.contains("qemu-alpha-static") && found.contains("qemu-xtensaeb-static"), "{found}");
-    assert!(
-        notes.starts_with("qus: note: there is no emulator in DIR yet for: ") && code == Some(0),
-        "{notes}"
-    );
-    fs::write(d.join(format!("qemu-{}-static", host_arch().name)), "").unwrap();
-    let (found, notes, code) = seen(&d, "");
-    assert!(found.is_empty() && notes.ends_with("qus: cannot write any file: no target is left"), "{notes}");
-    assert_eq!(code, Some(1));
+    assert!(notes.is_empty() && code == Some(0), "{notes}");
     fs::remove_dir_all(d).unwrap();
 }
 
@@ -194,7 +203,7 @@ fn a_directory_without_emulators_is_said_and_those_of_the_host_alone_are_an_erro
 fn a_full_disk_leaves_the_old_file_and_no_other() {
     let d = with_files("full", "qemu-hppa.conf");
     fs::write(d.join("qemu-hppa.conf"), "old").unwrap();
-    let line = "trap '' XFSZ; ulimit -f 0; exec \"$0\" export binfmt.d --host s390x --path /opt/q -e . hppa 2>&1 | cat";
+    let line = "trap '' XFSZ; ulimit -f 0; exec \"$0\" export binfmt.d --force --host s390x --path /opt/q -e . hppa 2>&1 | cat";
     let mut process = Command::new("sh");
     let ended = process.args(["-c", line, env!("CARGO_BIN_EXE_qus")]).current_dir(&d).output().unwrap();
     let said = String::from_utf8(ended.stdout).unwrap();
@@ -210,7 +219,7 @@ fn an_export_follows_no_link_that_stands_in_its_way() {
     for link in ["qemu-hppa.conf", "qemu-hppa.qus-new", "qemu-hppa.conf.qus-new", "qemu-sh4.conf"] {
         symlink("mine", d.join(link)).unwrap();
     }
-    assert!(qus("export binfmt.d --host s390x -e . hppa sh4", &d).status.success());
+    assert!(qus("export binfmt.d --force --host s390x -e . hppa sh4", &d).status.success());
     assert_eq!(fs::read(d.join("mine")).unwrap(), b"");
     assert!(!d.join("qemu-hppa.conf").is_symlink() && !d.join("qemu-sh4.conf").is_symlink());
     assert_eq!(fs::read_dir(&d).unwrap().count(), 5);

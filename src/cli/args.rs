@@ -183,6 +183,7 @@ impl Given {
             format,
             to: Some(to),
             host: variable(env, "HOST_ARCH")?,
+            force: self.install.force,
             dry_run: self.install.dry_run,
         }))
     }

@@ -30,7 +30,7 @@ impl Kind {
     /// The options of this format only.
     const fn options(self) -> &'static str {
         match self {
-            Self::Handlers(_) => "--path --suffix --persistent --credentials --preserve-argv0 --host",
+            Self::Handlers(_) => "--path --suffix --persistent --credentials --preserve-argv0 --host --force",
             Self::Runs(Runner::Systemd(_)) => "--engine --image",
             Self::Runs(Runner::SystemdHost) => "--engine --path --program",
             Self::Runs(Runner::OpenRc) => "--path --program",
@@ -127,8 +127,8 @@ fn command(
         Kind::Handlers(format) => {
             options.dir = dir.map(PathBuf::from).or(directory(env)).or(Some(HOST_DIR.into()));
             options.suffix = plain("--suffix", options.suffix)?;
-            let host = said("--host");
-            return Ok(Command::Export(Export { targets, options, format, to, host, dry_run }));
+            let (host, force) = (said("--host"), given.install.force);
+            return Ok(Command::Export(Export { targets, options, format, to, host, force, dry_run }));
         }
     };
     if by == Runner::Kubernetes && !targets.are_named() {

@@ -2,11 +2,16 @@
 
 use std::path::Path;
 
+use nix::errno::Errno;
 use nix::sys::utsname::uname;
 
 use super::Done;
+use super::install::remedy as remedy_to_last;
+use crate::anchor::BinfmtMount;
 use crate::arch::{Arch, PREFIX, named};
 use crate::binfmt::USUAL_DIR;
+use crate::error::{Cause, Error, Result};
+use crate::host::{self, Confinement};
 use crate::outcome::{Finding, Grade, Outcome, Report};
 use crate::plan::covers;
 use crate::probe::{self, Surveyed};
@@ -21,12 +26,13 @@ const MOUNT: &str = "mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc";
 
 pub(super) fn doctor(report: &mut Report) -> Done {
     let place = Namespaces::look()?;
-    let mut findings = vec![kernel(), namespace(place)];
-    findings.extend(privileges());
+    let mut findings = vec![kernel(), namespace(place), privileges()];
     // Before listing the handlers, which may mount it at the same place.
     let is_there = place.is_own_mounted(Path::new(USUAL_DIR)).unwrap_or(false);
     let seen =
         place.binfmt_for_reading(None).and_then(|binfmt| Ok((binfmt.entries()?, binfmt.is_enabled()?)));
+    findings.extend(confinement(seen.as_ref().err()));
+    let is_mountable = seen.is_ok() && !is_there;
     let entries = match seen {
         Ok((entries, enabled)) => {
             findings.push(mount(place, is_there, enabled));
@@ -40,11 +46,28 @@ pub(super) fn doctor(report: &mut Report) -> Done {
         }
     };
     findings.extend(flushing(place, &entries));
+    findings.extend(host::user_namespaces_forbidden_by().map(|allowed| {
+        let seen = "users may make none: `qus run` and rootless engines need them";
+        finding("namespaces", Grade::Warning, seen, Some(&format!("sysctl {allowed}")))
+    }));
     let rows = probe::survey();
     findings.extend(entries.iter().map(|e| handler(e, &entries, &rows, place)));
     findings.extend(targets(&rows, &entries));
+    // Last, as it gives up what it looks through.
+    if is_mountable && !place.on_host && !would_last(place).unwrap_or(true) {
+        let seen = "what is registered from here would go with this process: exit code 3";
+        findings.push(finding("keeping", Grade::Warning, seen, Some(&remedy_to_last(place, true))));
+    }
     report.unhealthy |= findings.iter().any(|f| f.grade == Grade::Broken);
     Ok(Outcome::Findings { findings })
+}
+
+/// Would a registration from here outlive it?
+fn would_last(place: Namespaces) -> Result<bool> {
+    let mount = BinfmtMount::for_registering(place, None, true)?;
+    Ok(mount.is_held_by_host()
+        || mount.kernel_keeps_trees().unwrap_or(false)
+        || mount.is_there_without_us()?)
 }
 
 fn kernel() -> Finding {
@@ -72,8 +95,8 @@ fn namespace(place: Namespaces) -> Finding {
     finding("place", Grade::Good, seen, None)
 }
 
-/// What may forbid this process to mount.
-fn privileges() -> Vec<Finding> {
+/// Has this process the one capability that it takes?
+fn privileges() -> Finding {
     /// `CAP_SYS_ADMIN` in include/uapi/linux/capability.h.
     const SYS_ADMIN: u32 = 21;
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -81,35 +104,27 @@ fn privileges() -> Vec<Finding> {
         .lines()
         .find_map(|l| l.strip_prefix("CapEff:"))
         .and_then(|h| u64::from_str_radix(h.trim(), 16).ok());
-    let is_admin = effective.is_some_and(|caps| caps >> SYS_ADMIN & 1 == 1);
-    let mut findings = vec![if is_admin {
-        finding("privileges", Grade::Good, "CAP_SYS_ADMIN", None)
+    if effective.is_some_and(|caps| caps >> SYS_ADMIN & 1 == 1) {
+        return finding("privileges", Grade::Good, "CAP_SYS_ADMIN", None);
+    }
+    finding(
+        "privileges",
+        Grade::Warning,
+        "no CAP_SYS_ADMIN: cannot mount or register anything from here",
+        Some("run as root, or run the container with --cap-add SYS_ADMIN; `qus run` needs neither"),
+    )
+}
+
+/// The security module that confines this process, and may be why it can't mount.
+fn confinement(refused: Option<&Error>) -> Option<Finding> {
+    let Confinement { by, label, option } = Confinement::look()?;
+    let is_why = refused.is_some_and(|e| e.why == Cause::Errno(Errno::EACCES));
+    Some(if is_why {
+        let remedy = format!("run the container with {option}");
+        finding(by, Grade::Broken, format!("{label} forbids to mount"), Some(&remedy))
     } else {
-        finding(
-            "privileges",
-            Grade::Warning,
-            "no CAP_SYS_ADMIN: cannot mount or register anything from here",
-            Some("run as root, or run the container with --cap-add SYS_ADMIN; `qus run` needs neither"),
-        )
-    }];
-    let profile = std::fs::read_to_string("/proc/self/attr/current").unwrap_or_default();
-    if let Some(name) = profile.trim_end_matches(['\n', '\0']).strip_suffix(" (enforce)") {
-        findings.push(finding(
-            "AppArmor",
-            Grade::Warning,
-            format!("the profile {name} is enforced, and may forbid mounting"),
-            Some("run the container with --security-opt apparmor=unconfined"),
-        ));
-    }
-    if std::fs::read_to_string("/sys/fs/selinux/enforce").is_ok_and(|e| e.trim() == "1") {
-        findings.push(finding(
-            "SELinux",
-            Grade::Warning,
-            "it is enforcing, and may forbid a container to mount",
-            Some("run the container with --security-opt label=disable"),
-        ));
-    }
-    findings
+        finding(by, Grade::Good, label, None)
+    })
 }
 
 fn mount(place: Namespaces, is_there: bool, enabled: bool) -> Finding {
@@ -136,17 +151,54 @@ fn mount(place: Namespaces, is_there: bool, enabled: bool) -> Finding {
     }
 }
 
-/// systemd-binfmt writes -1 to `status` when it is stopped or restarted, and registers only what its own files say.
+/// Where systemd-binfmt reads files from (binfmt.d(5)), and where a unit of ours is that comes back with it.
+const BINFMT_D: [&str; 4] =
+    ["/etc/binfmt.d", "/run/binfmt.d", "/usr/local/lib/binfmt.d", "/usr/lib/binfmt.d"];
+const WANTED: &str = "/etc/systemd/system/systemd-binfmt.service.wants";
+
+/// systemd-binfmt writes -1 to `status` when it starts or stops, and registers only what its own files say. Where there is no
+/// file, it does neither.
 fn flushing(place: Namespaces, entries: &[Entry]) -> Option<Finding> {
-    let has_ours = entries.iter().any(|e| e.name.starts_with(PREFIX));
-    (place.on_host && has_ours && Path::new("/run/systemd/system").exists()).then(|| {
-        finding(
-            "systemd",
-            Grade::Warning,
-            "restarting systemd-binfmt removes all handlers that are not in /etc/binfmt.d",
-            Some("qus -s -- -p -s -e /etc/binfmt.d writes files for it"),
+    let is_ours =
+        |e: &&Entry| e.name.strip_prefix(PREFIX).is_some_and(|target| named(target).next().is_some());
+    let ours: Vec<_> = entries.iter().filter(is_ours).collect();
+    if !place.on_host || ours.is_empty() || !Path::new("/run/systemd/system").exists() {
+        return None;
+    }
+    let is_back =
+        ["qus.service", "qus-host.service"].iter().any(|unit| Path::new(WANTED).join(unit).exists());
+    let is_in_file = |e: &&Entry| {
+        let file = format!("{}.conf", e.name);
+        BINFMT_D.iter().any(|dir| Path::new(dir).join(&file).exists())
+    };
+    let (kept, lost): (Vec<_>, Vec<_>) = ours.into_iter().partition(is_in_file);
+    if is_back || lost.is_empty() {
+        let by = if is_back { "a unit of qus brings" } else { "files in binfmt.d bring" };
+        let seen = format!("{by} the handlers back when systemd-binfmt restarts");
+        return Some(finding("systemd", Grade::Good, seen, None));
+    }
+    let names: Vec<_> = lost.iter().map(|e| &e.name[PREFIX.len()..]).collect();
+    let names = names.join(" ");
+    let has_file = |dir: &&str| std::fs::read_dir(dir).is_ok_and(|mut files| files.next().is_some());
+    let seen = if BINFMT_D.iter().any(has_file) || !kept.is_empty() {
+        format!("restarting systemd-binfmt, as packages do, removes {names}")
+    } else {
+        format!(
+            "systemd-binfmt has no file to read, and does nothing; a package that brings one has it remove {names}"
         )
-    })
+    };
+    // Files are for emulators that are on the host; what came from an image, the image brings back.
+    let dir = Path::new(&lost[0].interpreter).parent()?;
+    let is_there = |e: &&Entry| {
+        let path = Path::new(&e.interpreter);
+        path.parent() == Some(dir) && path.exists()
+    };
+    let remedy = if lost.iter().all(is_there) {
+        format!("qus export binfmt.d --path {} -e /etc/binfmt.d {names}", dir.display())
+    } else {
+        format!("qus export systemd -e /etc/systemd/system {names} && systemctl enable --now qus")
+    };
+    Some(finding("systemd", Grade::Warning, seen, Some(&remedy)))
 }
 
 /// The finding about a handler.

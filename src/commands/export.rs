@@ -1,5 +1,7 @@
 //! Files of handlers, which make the host's own tools register them when it boots.
 
+use std::path::Path;
+
 use super::Done;
 use super::files::deliver;
 use super::rules::{file_name, renamed, rule};
@@ -10,8 +12,9 @@ use crate::error::{Error, Result, Step};
 use crate::host;
 use crate::outcome::{Report, Separator};
 use crate::probe::{self};
-use crate::request::{Export, Format};
+use crate::request::{Export, Format, HOST_DIR};
 use crate::rule::{Match, Rule, escaped};
+use crate::userns::Namespaces;
 
 pub(super) fn export(request: &Export, report: &mut Report) -> Done {
     let options = &request.options;
@@ -32,17 +35,23 @@ pub(super) fn export(request: &Export, report: &mut Report) -> Done {
     note("left out, for they are the host's own family", own);
     // Binaries that can be seen say by their names which there are; those of another host can't be seen.
     let dir = options.dir();
-    let store = if host.is_this { EmulatorDir::open(dir).ok() } else { None };
+    let is_images = options.dir.is_none() && dir != Path::new(HOST_DIR) && !Namespaces::look()?.on_host;
+    let store = EmulatorDir::open(dir).ok().filter(|_| host.is_this && !is_images);
     let find =
         |arch: &Arch| store.as_ref().and_then(|s| s.find(arch.emulator, &options.prefix, &options.suffix));
-    let is_missing = |arch: &Arch| store.is_some() && find(arch).is_none();
-    let has_any = store.as_ref().is_some_and(|s| s.has_any(&options.prefix, &options.suffix));
-    if has_any && !is_named {
-        let missing = take(&mut rows, &is_missing);
+    if host.is_this && !request.force {
+        // With a file for one that isn't there, the tool that reads it fails at each boot.
+        let missing = take(&mut rows, &|arch| find(arch).is_none());
+        let found_none = rows.is_empty() && !missing.is_empty();
+        if found_none || is_named && !missing.is_empty() {
+            let what = if is_named { &missing } else { "any target" };
+            let of = if is_images { "the image, not the host, has" } else { "there is no emulator in" };
+            let why = format!("{of} {}", dir.display());
+            return Err(Error::new(Step::Write, format!("a file for {what}"), why).hint(
+                "--path names the emulators' directory on that host; --force writes the files all the same",
+            ));
+        }
         note(&format!("left out, for there is no emulator in {}", dir.display()), missing);
-    } else {
-        let missing = take(&mut rows.clone(), &is_missing);
-        note(&format!("there is no emulator in {} yet for", dir.display()), missing);
     }
     if is_named && host.is_this {
         let native = take(&mut rows.clone(), &|a| probe::is_native(a));

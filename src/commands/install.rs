@@ -21,6 +21,7 @@ use crate::probe;
 use crate::request::Install;
 use crate::userns::Namespaces;
 use job::Job;
+pub(super) use keep::remedy;
 use select::{Selection, note_shadowed_handlers, select};
 pub(super) use select::{cannot_tell, not_carried};
 use site::Site;

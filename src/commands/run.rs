@@ -11,8 +11,8 @@ use crate::emulators::EmulatorDir;
 use crate::error::{Cause, Error, Result, Step};
 use crate::probe::{self, Native};
 use crate::request::{HandlerOptions, Targets};
-use crate::sys;
 use crate::userns::Namespaces;
+use crate::{host, sys};
 
 /// Executes the program, with the user, directory and signals of this process; returns only if that fails.
 pub(super) fn run(targets: &Targets, options: &HandlerOptions, words: &[OsString]) -> Error {
@@ -40,11 +40,13 @@ fn prepare(targets: &Targets, options: &HandlerOptions) -> Result<()> {
     if !targets.are_named() && !rows.iter().any(|arch| find(arch).is_some()) {
         return Err(has_none(options));
     }
-    let hinted = |error: Error| {
-        error.hint(
-            "this requires Linux 6.7 and unprivileged user namespaces (sysctl user.max_user_namespaces, \
-             kernel.apparmor_restrict_unprivileged_userns)",
-        )
+    let hinted = |error: Error| match host::user_namespaces_forbidden_by() {
+        Some(allowed) => {
+            error.hint(format!("the kernel must allow users their own namespaces: `sysctl {allowed}`"))
+        }
+        None => {
+            error.hint("this requires Linux 6.7 and unprivileged user namespaces")
+        }
     };
     let (uid, gid) = sys::enter_user_namespace().map_err(hinted)?;
     let is_forbidden = |error: &Error| error.why == Cause::Errno(Errno::EPERM);

@@ -47,6 +47,57 @@ fn doctor_tells_of_the_hosts_mount_and_not_of_one_that_it_has_made_to_look() {
 }
 
 #[test]
+fn what_doctor_advises_against_systemd_binfmt_brings_the_handlers_back() {
+    let Some(mut s) = host() else { return };
+    if !std::path::Path::new("/usr/lib/systemd/systemd-binfmt").exists() {
+        return crate::sandbox::skip("no systemd-binfmt: package systemd");
+    }
+    s.quietly(
+        "mkdir -p /run/systemd/system /etc/binfmt.d; mount -t binfmt_misc b /proc/sys/fs/binfmt_misc
+        [ ! -d /usr/lib/binfmt.d ] || mount -t tmpfs empty /usr/lib/binfmt.d
+        cat >/path/advice <<'SH'
+#!/bin/sh
+on-host qus doctor | sed -n '/ systemd: /,/→/p'
+SH
+        chmod +x /path/advice",
+    );
+    let restart = "/usr/lib/systemd/systemd-binfmt; ls /proc/sys/fs/binfmt_misc";
+    s.step("on-host qus install arm s390x; advice");
+    s.quietly("echo ':other:E::other::/bin/true:' >/etc/binfmt.d/other.conf");
+    s.step("advice");
+    s.step(restart);
+    s.step("on-host qus install arm s390x >/dev/null; $(advice | sed -n 's/.*→ //p')");
+    s.step(restart);
+    s.step("/foreign/busybox-arm uname -m; /foreign/busybox-s390x uname -m; advice");
+    // What an image has brought, the host has no file for.
+    s.step("rm /etc/binfmt.d/qemu-*; mkdir /image; cp /qus/bin/qemu-arm-static /image; on-host qus install --replace --path /image arm >/dev/null; rm -r /image; advice");
+    s.step("mkdir -p /etc/systemd/system/systemd-binfmt.service.wants; >/etc/systemd/system/systemd-binfmt.service.wants/qus.service; advice");
+    s.compare("host-systemd");
+}
+
+#[test]
+fn doctor_foresees_that_handlers_would_not_last_and_what_would_help() {
+    let Some(mut s) = Sandbox::new() else { return };
+    let without = "strace -f -qq -o /dev/null -e trace=open_tree -e inject=open_tree:error=ENOSYS";
+    s.step(&format!("{without} qus doctor | grep -A 1 keeping"));
+    s.step(&format!("{without} qus install arm"));
+    s.step("qus doctor | grep keeping");
+    s.quietly("mount -t binfmt_misc b /mnt");
+    s.step(&format!("{without} qus doctor | grep -A 1 keeping"));
+    s.step(&format!("{without} qus install arm"));
+    s.compare("host-foreseen");
+}
+
+#[test]
+fn a_sysctl_that_forbids_user_namespaces_is_named() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly("echo 0 >/proc/sys/user/max_user_namespaces");
+    s.step("qus doctor | grep -A 1 namespaces");
+    s.step("qus run --targets arm -- true");
+    s.compare("host-namespaces");
+}
+
+#[test]
 fn the_host_is_known_without_the_right_to_trace_its_first_process() {
     let Some(mut s) = host() else { return };
     // As units with a bounding set, and as ordinary users.

@@ -16,7 +16,7 @@ fn replace_registers_anew_what_would_be_kept_and_nothing_of_other_makers() {
     s.step("qus install --persistent no --replace arm");
     s.step("qus install arm");
     s.quietly("mount -t binfmt_misc b /mnt; qus remove; cp /qus/bin/qemu-arm-static /rosetta");
-    s.quietly("qus export binfmt.d arm --path / | sed 's/:qemu-arm:/:rosetta:/; s|/qemu-arm-static|/rosetta|' >/mnt/register");
+    s.quietly("qus export binfmt.d arm --force --path / | sed 's/:qemu-arm:/:rosetta:/; s|/qemu-arm-static|/rosetta|' >/mnt/register");
     s.step("qus install --replace arm");
     s.step("qus list");
     s.compare("replace");

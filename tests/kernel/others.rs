@@ -41,19 +41,20 @@ fn each_of_debians_own_handlers_is_listed_as_the_distributions_with_its_architec
     // Not of what this machine runs itself: no program would start here.
     let is_registered = |line: &&str| !line.starts_with('#') && !line.contains("86");
     let rows = include_str!("../data/qemu-user.binfmt.conf").lines().filter(is_registered);
-    let mut expected = String::new();
+    let mut expected = Vec::new();
     for line in rows {
         // The files are not here.
         s.quietly(&format!("printf %s '{}' >/mnt/register", line.replace(":OPF", ":OP")));
         let name = line.split(':').nth(1).unwrap();
-        expected += &format!("{name} {} distribution\n", name.trim_start_matches("qemu-"));
+        expected.push(format!("{name} {} distribution", name.trim_start_matches("qemu-")));
     }
-    assert!(expected.contains(" mipsn32el "), "{expected}");
+    expected.sort_unstable();
+    assert!(expected.iter().any(|row| row.contains(" mipsn32el ")), "{expected:?}");
     // Microblaze's is that of the machine number that QEMU goes by.
     let listed = s.quietly(
         "qus list | sed 1d | while read -r name _ _ arch owner _; do echo $name ${arch%-baab} $owner; done",
     );
-    assert_eq!(listed, expected);
+    assert_eq!(listed.lines().collect::<Vec<_>>(), expected);
 }
 
 #[test]

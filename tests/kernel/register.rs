@@ -251,7 +251,7 @@ fn systemd_binfmt_registers_from_exported_files_what_qus_would_register_itself()
         for entry in qemu-*; do echo -1 >$entry; done";
     s.quietly("qus -s -- -p");
     let own = s.quietly(show);
-    s.quietly(&format!("mkdir /conf; qus -s -- -p -s -e /conf; {systemd} /conf/*.conf"));
+    s.quietly(&format!("mkdir /conf; qus -s -- -p -s -Q /qus/bin -e /conf; {systemd} /conf/*.conf"));
     assert_eq!(s.quietly(show), own);
     s.quietly("/foreign/busybox-aarch64 true && exit 1 || true");
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::Builder;
 
 use super::job::Job;
+use super::keep::remedy;
 use super::select::not_carried;
 use super::site::Site;
 use crate::commands::rules::requirements;
@@ -112,7 +113,8 @@ impl Site<'_> {
             return Ok(());
         }
         let why = "its detached tree keeps binfmt_misc mounted, and its replacement would have none";
-        Err(Error::new(Step::Keep, old.name.as_str(), why).hint(self.remedy()))
+        Err(Error::new(Step::Keep, old.name.as_str(), why)
+            .hint(remedy(self.place, self.request.options.persistent)))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Finds out what keeps the handlers after this process exits.
 
+use std::path::Path;
+
 use super::job::Job;
 use super::site::Site;
 use crate::anchor::Keeper;
@@ -8,6 +10,7 @@ use crate::error::{Error, Result, Step};
 use crate::outcome::Report;
 use crate::request::Hold;
 use crate::rule::Entry;
+use crate::userns::Namespaces;
 
 impl Site<'_> {
     /// Finds out what keeps each handler.
@@ -95,6 +98,29 @@ impl Site<'_> {
         if let Some(error) = &self.unanchored {
             why = format!("{why}, and cannot hold one themselves: {error}");
         }
-        Error::new(Step::Keep, "the handlers", why).hint(self.remedy())
+        Error::new(Step::Keep, "the handlers", why).hint(remedy(self.place, self.request.options.persistent))
     }
+}
+
+/// What may keep handlers on this host.
+pub(in crate::commands) fn remedy(place: Namespaces, is_persistent: bool) -> String {
+    let mut hints = Vec::new();
+    if !is_persistent {
+        hints.push("add -p");
+    }
+    if place.host_in_sight {
+        hints.push(
+            "run with --privileged, or add --cap-add SYS_PTRACE --cap-add SYS_CHROOT: --pid=host needs them",
+        );
+    }
+    if place.in_user_namespace {
+        hints.push("keep the container running with --hold");
+    } else if Path::new("/run/systemd/system").exists() {
+        hints.push("run `ls /proc/sys/fs/binfmt_misc` on the host, which mounts it");
+    } else {
+        hints.push("run `mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc` on the host");
+        hints.push("run the container with --privileged --pid=host");
+        hints.push("keep it running with --hold");
+    }
+    hints.join("; or ")
 }

@@ -142,25 +142,4 @@ impl<'a> Site<'a> {
         self.registrar.close();
         self.mount.unmount_if_empty();
     }
-
-    /// What may keep handlers on this host.
-    pub(super) fn remedy(&self) -> String {
-        let mut hints = Vec::new();
-        if !self.request.options.persistent {
-            hints.push("add -p");
-        }
-        if self.place.host_in_sight {
-            hints.push("run with --privileged, or add --cap-add SYS_PTRACE --cap-add SYS_CHROOT: --pid=host needs them");
-        }
-        if self.place.in_user_namespace {
-            hints.push("keep the container running with --hold");
-        } else if Path::new("/run/systemd/system").exists() {
-            hints.push("run `ls /proc/sys/fs/binfmt_misc` on the host, which mounts it");
-        } else {
-            hints.push("run `mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc` on the host");
-            hints.push("run the container with --privileged --pid=host");
-            hints.push("keep it running with --hold");
-        }
-        hints.join("; or ")
-    }
 }
