@@ -51,7 +51,8 @@ impl Site<'_> {
         }
         open.into_iter().for_each(|job| job.keeper = Some(Keeper::Unseen));
         if !self.place.in_user_namespace {
-            report.note("qus cannot see from here what holds binfmt_misc; with --privileged --pid=host it can");
+            report
+                .note("qus cannot see from here what holds binfmt_misc; with --privileged --pid=host it can");
         }
         Ok(())
     }
