@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blanks_in_mount_points_are_understood() {
+    fn escapes_in_mount_points_are_decoded() {
         for (shown, path) in [
             ("/a\\040b", "/a b"),
             ("/a\\134040", "/a\\040"),
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn proc_is_mounted_where_this_looks() {
+    fn the_mount_table_has_proc() {
         assert!(mounted(Some("proc")).contains(&PathBuf::from("/proc")));
     }
 }

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_does_not_replace_a_fixed_handler_that_compares_padding() {
+    fn a_path_does_not_replace_a_handler_with_flag_f() {
         let by_path = Rule { flags: Flags::default(), ..rule("aarch64", "/q/qemu-aarch64-static") };
         let mut theirs = entry(&rule("aarch64", "/usr/libexec/qemu-binfmt/aarch64-binfmt-P"));
         let Match::Magic { mask, .. } = &mut theirs.matches else { unreachable!() };

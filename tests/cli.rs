@@ -51,7 +51,7 @@ fn these(targets: &[&'static str]) -> Targets {
 }
 
 #[test]
-fn the_documented_uses_mean_what_they_say() {
+fn documented_command_lines_parse_as_documented() {
     let persistent = |wanted: Targets| {
         install(|i| {
             i.targets = wanted;
@@ -97,7 +97,7 @@ fn the_documented_uses_mean_what_they_say() {
 }
 
 #[test]
-fn how_to_answer_may_be_said_before_the_verb() {
+fn json_and_quiet_may_precede_the_verb() {
     for (before, behind) in [
         ("--json install arm", "install arm --json"),
         ("--quiet install arm", "install --quiet arm"),
@@ -241,7 +241,7 @@ fn every_variable_has_its_meaning_and_options_come_first() {
 }
 
 #[test]
-fn all_families_of_names_are_understood() {
+fn names_of_all_families_are_accepted() {
     for (names, target) in [
         (
             "aarch64 arm64 linux/arm64 linux/arm64/v8 arm64v8 AARCH64 qemu-aarch64 linux/aarch64 qemu-aarch64-static",
@@ -270,7 +270,7 @@ fn all_families_of_names_are_understood() {
 }
 
 #[test]
-fn the_documents_list_every_name_of_every_target() {
+fn usage_md_lists_all_names_of_all_targets() {
     let document = include_str!("../docs/usage.md");
     let section = document.split("\n## ").find(|s| s.starts_with("Names of targets\n")).unwrap();
     let rows: Vec<Vec<&str>> = section
@@ -295,7 +295,7 @@ fn the_documents_list_every_name_of_every_target() {
 }
 
 #[test]
-fn the_verbs_are_the_first_dialect_in_other_words() {
+fn verbs_equal_command_lines_of_the_original() {
     for (verb, same_as) in [
         ("install", "-s -- -p"),
         ("install arm linux/s390x", "-s -- -p arm s390x"),
@@ -336,7 +336,7 @@ fn the_verbs_are_the_first_dialect_in_other_words() {
 }
 
 #[test]
-fn the_formats_of_export_mean_files_of_handlers_or_files_that_run_qus() {
+fn export_formats_are_handlers_or_files_that_run_qus() {
     let handlers = |format, change: &dyn Fn(&mut Export)| {
         let style = HandlerOptions { dir: Some("/usr/bin".into()), ..HandlerOptions::default() };
         let (to, host) = (None, None);
@@ -384,7 +384,7 @@ fn the_formats_of_export_mean_files_of_handlers_or_files_that_run_qus() {
 }
 
 #[test]
-fn what_is_called_qemu_and_is_no_target_can_only_be_removed() {
+fn handlers_of_no_target_can_only_be_removed() {
     let removes = |line: &str, handlers: &[&str], targets: &[&'static str]| {
         let handlers = handlers.iter().map(|h| (*h).to_owned()).collect();
         let remove = Command::Remove(Remove { handlers, ..Remove::of(these(targets)) });
@@ -422,7 +422,7 @@ fn hinted(line: &str) -> Option<String> {
 }
 
 #[test]
-fn the_line_in_a_hint_does_what_was_meant() {
+fn suggested_lines_do_what_was_intended() {
     for (typed, meant) in [
         ("qus arm", "qus install arm"),
         ("qus linux/arm64,s390x riscv64", "qus install linux/arm64,s390x riscv64"),
@@ -498,36 +498,33 @@ fn the_line_in_a_hint_does_what_was_meant() {
 }
 
 #[test]
-fn what_a_format_of_export_has_no_place_for_is_refused() {
-    refused(
-        "export-refused",
-        &[
-            "qus export",
-            "qus export arm",
-            "qus export kubernetes",
-            "qus export binfmt.d arm --image x",
-            "qus export systemd --path /q",
-            "qus export systemd --engine none --image x",
-            "qus export systemd --engine lxc",
-            "qus export openrc --engine docker",
-            "qus export compose --credentials yes",
-            "qus export compose --image",
-            "qus export compose --image a;b",
-            "qus export compose --image -v",
-            "qus export compose --image ''",
-            "qus export openrc --path lib",
-            "qus export systemd --engine none --program /a\"b",
-            "qus export binfmt.d --dry-run",
-            "qus export compose --quiet",
-            "qus export compose --except arm arm",
-            "qus export compose armx",
-            "qus export compose --frob",
-        ],
-    );
+fn options_of_other_export_formats_are_refused() {
+    refused(&[
+        "qus export",
+        "qus export arm",
+        "qus export kubernetes",
+        "qus export binfmt.d arm --image x",
+        "qus export systemd --path /q",
+        "qus export systemd --engine none --image x",
+        "qus export systemd --engine lxc",
+        "qus export openrc --engine docker",
+        "qus export compose --credentials yes",
+        "qus export compose --image",
+        "qus export compose --image a;b",
+        "qus export compose --image -v",
+        "qus export compose --image ''",
+        "qus export openrc --path lib",
+        "qus export systemd --engine none --program /a\"b",
+        "qus export binfmt.d --dry-run",
+        "qus export compose --quiet",
+        "qus export compose --except arm arm",
+        "qus export compose armx",
+        "qus export compose --frob",
+    ]);
 }
 
 /// What is refused, without being run.
-fn refused(name: &str, lines: &[&str]) {
+fn refused(lines: &[&str]) {
     let mut transcript = Transcript::default();
     for line in lines {
         match asked(line) {
@@ -538,127 +535,112 @@ fn refused(name: &str, lines: &[&str]) {
             Ok(asked) => panic!("{line} is not refused: {asked:?}"),
         }
     }
-    transcript.compare(&format!("cli/{name}"));
+    transcript.compare("cli", "");
 }
 
 #[test]
 fn unknown_targets_are_refused_with_the_nearest_names() {
-    refused(
-        "unknown-targets",
-        &[
-            "qus -s -- -p aarch46",
-            "qus -- -r amd46",
-            "qus -- arm vax",
-            "qus -- linux/arm46 s390x",
-            "qus -- riscv",
-            "qus -- arm,armx",
-            "QEMU_TARGETS=armx qus --",
-            "qus install mipsle64",
-            "qus install --except x68_64",
-            "qus -- ''",
-            "qus install ''",
-            "qus remove ''",
-            "qus -- arm ''",
-            "qus install ,",
-            "qus -- , ,",
-            "QEMU_TARGETS=, qus --",
-            "qus --install ,",
-            "qus remove --except ,",
-            "qus install arm --except arm",
-            "qus remove --except all",
-            "qus install qemu-cris",
-            "qus remove cris",
-        ],
-    );
+    refused(&[
+        "qus -s -- -p aarch46",
+        "qus -- -r amd46",
+        "qus -- arm vax",
+        "qus -- linux/arm46 s390x",
+        "qus -- riscv",
+        "qus -- arm,armx",
+        "QEMU_TARGETS=armx qus --",
+        "qus install mipsle64",
+        "qus install --except x68_64",
+        "qus -- ''",
+        "qus install ''",
+        "qus remove ''",
+        "qus -- arm ''",
+        "qus install ,",
+        "qus -- , ,",
+        "QEMU_TARGETS=, qus --",
+        "qus --install ,",
+        "qus remove --except ,",
+        "qus install arm --except arm",
+        "qus remove --except all",
+        "qus install qemu-cris",
+        "qus remove cris",
+    ]);
 }
 
 #[test]
 fn switches_with_a_value_are_refused() {
-    refused(
-        "values",
-        &[
-            "qus -s -- -p yes arm",
-            "qus -s -- -p=yes arm",
-            "qus -s -- --persistent=yes arm",
-            "qus -s -- --persistent yes arm",
-            "qus -s -- -p no",
-            "qus -- --preserve-argv0=maybe arm",
-            "qus -- --preserve-argv0 maybe arm",
-            "qus install --persistent maybe",
-            "QEMU_PERSISTENT=true qus --",
-            "QEMU_CLEAR=1 qus --",
-            "qus -- -Q",
-            "qus -- --path",
-            "qus -- -F",
-            "qus -- -s -e",
-            "qus install --except",
-        ],
-    );
+    refused(&[
+        "qus -s -- -p yes arm",
+        "qus -s -- -p=yes arm",
+        "qus -s -- --persistent=yes arm",
+        "qus -s -- --persistent yes arm",
+        "qus -s -- -p no",
+        "qus -- --preserve-argv0=maybe arm",
+        "qus -- --preserve-argv0 maybe arm",
+        "qus install --persistent maybe",
+        "QEMU_PERSISTENT=true qus --",
+        "QEMU_CLEAR=1 qus --",
+        "qus -- -Q",
+        "qus -- --path",
+        "qus -- -F",
+        "qus -- -s -e",
+        "qus install --except",
+    ]);
 }
 
 #[test]
 fn unknown_options_are_refused() {
-    refused(
-        "unknown-options",
-        &[
-            "qus --frob",
-            "qus -x",
-            "qus -- --frob",
-            "qus -- -x arm",
-            "qus -s -x -- -p",
-            "qus install --frob",
-            "qus list --dry-run",
-            "qus list arm",
-            "qus list --quiet",
-            "qus run --json x",
-            "qus check --force arm",
-            "qus help frob",
-            "qus help install remove",
-            "qus frob",
-            "qus --quiet",
-            "qus install -v arm",
-            "qus uninstall arm64",
-            "qus install --dry-rum arm",
-        ],
-    );
+    refused(&[
+        "qus --frob",
+        "qus -x",
+        "qus -- --frob",
+        "qus -- -x arm",
+        "qus -s -x -- -p",
+        "qus install --frob",
+        "qus list --dry-run",
+        "qus list arm",
+        "qus list --quiet",
+        "qus run --json x",
+        "qus check --force arm",
+        "qus help frob",
+        "qus help install remove",
+        "qus frob",
+        "qus --quiet",
+        "qus install -v arm",
+        "qus uninstall arm64",
+        "qus install --dry-rum arm",
+    ]);
 }
 
 #[test]
 fn a_forgotten_double_dash_is_explained() {
-    refused(
-        "forgotten-dashes",
-        &[
-            "qus -s -p arm",
-            "qus -p aarch64",
-            "qus -s aarch64 arm",
-            "qus -r",
-            "qus -l -t",
-            "qus aarch64",
-            "qus -s -p -- arm",
-            "qus -s -e /d",
-            "qus -s -x -- -p",
-        ],
-    );
+    refused(&[
+        "qus -s -p arm",
+        "qus -p aarch64",
+        "qus -s aarch64 arm",
+        "qus -r",
+        "qus -l -t",
+        "qus aarch64",
+        "qus -s -p -- arm",
+        "qus -s -e /d",
+        "qus -s -x -- -p",
+    ]);
 }
 
 #[test]
 fn contradictions_are_refused() {
-    refused(
-        "contradictions",
-        &[
-            "qus -- -r -s",
-            "qus -- -r -d -e /d",
-            "qus -- -e /d",
-            "qus -- -e /d -p arm",
-            "QEMU_CLEAR=yes qus -- -s",
-            "qus -- --clean",
-            "qus -- --strict",
-        ],
-    );
+    refused(&[
+        "qus -- -r -s",
+        "qus -- -r -d -e /d",
+        "qus -- -e /d",
+        "qus -- -e /d -p arm",
+        "QEMU_CLEAR=yes qus -- -s",
+        "qus -- --clean",
+        "qus -- --strict",
+    ]);
 }
 
 #[test]
-fn words_that_are_not_text_are_refused() {
+fn words_that_are_not_utf8_are_refused() {
     let bad = || OsString::from_vec(b"a\xffb".to_vec());
     for args in
         [vec!["--".into(), bad()], vec!["--".into(), "-F".into(), bad()], vec!["install".into(), bad()]]
@@ -676,7 +658,7 @@ fn qus() -> Process {
 }
 
 #[test]
-fn help_and_version_are_printed_by_the_program_itself() {
+fn help_and_version_are_printed() {
     let mut transcript = Transcript::default();
     for line in ["-h", "-help", "-- -h", "--version", "version", "-s -- -p aarch46", "-i", "-i exit 7"] {
         let process = qus()
@@ -687,11 +669,11 @@ fn help_and_version_are_printed_by_the_program_itself() {
             .unwrap();
         transcript.add(&format!("qus {line}"), &process);
     }
-    transcript.compare("cli/help");
+    transcript.compare("cli", "");
 }
 
 #[test]
-fn a_closed_pipe_is_no_error_and_a_full_disk_is_one() {
+fn a_closed_pipe_is_fine_and_a_full_disk_is_an_error() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let ended = qus().arg("-h").stdout(writer).output().unwrap();
@@ -700,12 +682,13 @@ fn a_closed_pipe_is_no_error_and_a_full_disk_is_one() {
     let ended = qus().arg("-h").stdout(full).output().unwrap();
     let mut transcript = Transcript::default();
     transcript.add("qus -h >/dev/full", &ended);
-    transcript.compare("cli/full");
+    transcript.compare("cli", "");
 }
 
 /// Exports into an empty directory, and compares what is printed and all files.
-fn exported(name: &str, line: &str) {
-    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+fn exported(part: &str, line: &str) {
+    let dir =
+        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("export-{part}-{}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();
     let words = line.split(' ');
     let (variables, args): (Vec<_>, Vec<_>) = words.partition(|w| w.contains('=') && !w.starts_with('-'));
@@ -720,46 +703,40 @@ fn exported(name: &str, line: &str) {
         transcript.tell(&shown, &std::fs::read_to_string(&file).unwrap(), "", "exit 0");
     }
     std::fs::remove_dir_all(&dir).unwrap();
-    transcript.compare(&format!("cli/{name}"));
+    transcript.compare("cli", part);
 }
 
 #[test]
-fn files_for_systemd_are_those_of_all_targets_but_the_hosts_own() {
-    exported("export-systemd", "HOST_ARCH=x86_64 QEMU_BIN_DIR=/opt/qemu qus -s -- -p -s --force -e .");
-    exported("export-systemd-arm", "HOST_ARCH=armv7l QEMU_BIN_DIR=/opt/qemu qus -- -s -e . aarch64 x86_64");
+fn systemd_files_leave_out_the_hosts_own_family() {
+    exported("all", "HOST_ARCH=x86_64 QEMU_BIN_DIR=/opt/qemu qus -s -- -p -s --force -e .");
+    exported("arm", "HOST_ARCH=armv7l QEMU_BIN_DIR=/opt/qemu qus -- -s -e . aarch64 x86_64");
 }
 
 #[test]
-fn files_for_debian_are_those_of_all_targets_but_the_hosts_own() {
-    exported("export-debian", "HOST_ARCH=x86_64 QEMU_BIN_DIR=/opt/qemu qus -s -- -p -d --force -e .");
-    exported(
-        "export-debian-flags",
-        "HOST_ARCH=s390x QEMU_BIN_DIR=/opt/qemu qus -- -c -d -e . --preserve-argv0 no arm",
-    );
+fn debian_files_leave_out_the_hosts_own_family() {
+    exported("all", "HOST_ARCH=x86_64 QEMU_BIN_DIR=/opt/qemu qus -s -- -p -d --force -e .");
+    exported("flags", "HOST_ARCH=s390x QEMU_BIN_DIR=/opt/qemu qus -- -c -d -e . --preserve-argv0 no arm");
 }
 
 #[test]
-fn an_export_to_nowhere_is_an_error_and_a_test_run_writes_nothing() {
-    exported("export-nowhere", "HOST_ARCH=x86_64 QEMU_BIN_DIR=/opt/qemu qus -- -s --force -e ./not/here arm");
-    exported(
-        "export-test",
-        "HOST_ARCH=x86_64 QEMU_BIN_DIR=/opt/qemu qus -- -t -s --force -e . arm microblaze",
-    );
+fn an_export_to_nowhere_fails_and_a_dry_run_writes_nothing() {
+    exported("nowhere", "HOST_ARCH=x86_64 QEMU_BIN_DIR=/opt/qemu qus -- -s --force -e ./not/here arm");
+    exported("test", "HOST_ARCH=x86_64 QEMU_BIN_DIR=/opt/qemu qus -- -t -s --force -e . arm microblaze");
 }
 
 #[test]
-fn files_that_run_qus_are_those_of_manifests_with_what_is_asked_for() {
+fn files_that_run_qus_are_the_manifests_filled_in() {
     for (name, line) in [
-        ("export-systemd-unit", "qus export systemd --engine podman --image localhost/qus:d11.1 aarch64 arm"),
-        ("export-systemd-host", "qus export systemd --engine none --path /opt/q --program /opt/qus arm -e ."),
-        ("export-openrc", "qus export openrc --path /opt/q aarch64 arm -e ."),
-        ("export-kubernetes", "qus export kubernetes --image localhost/qus:d11.1 riscv64"),
-        ("export-kubernetes-dir", "qus export kubernetes riscv64 s390x -e ."),
-        ("export-compose", "qus export compose --image localhost/qus:d11.1 riscv64"),
-        ("export-compose-all", "qus export compose"),
-        ("export-compose-alone", "qus export compose hppa alpha"),
-        ("export-dry", "qus export compose --except arm arm hppa -e /nowhere --dry-run"),
-        ("export-quiet", "qus export openrc -e /nowhere --quiet"),
+        ("systemd-unit", "qus export systemd --engine podman --image localhost/qus:d11.1 aarch64 arm"),
+        ("systemd-host", "qus export systemd --engine none --path /opt/q --program /opt/qus arm -e ."),
+        ("openrc", "qus export openrc --path /opt/q aarch64 arm -e ."),
+        ("kubernetes", "qus export kubernetes --image localhost/qus:d11.1 riscv64"),
+        ("kubernetes-dir", "qus export kubernetes riscv64 s390x -e ."),
+        ("compose", "qus export compose --image localhost/qus:d11.1 riscv64"),
+        ("compose-all", "qus export compose"),
+        ("compose-alone", "qus export compose hppa alpha"),
+        ("dry", "qus export compose --except arm arm hppa -e /nowhere --dry-run"),
+        ("quiet", "qus export openrc -e /nowhere --quiet"),
     ] {
         exported(name, line);
     }
@@ -767,16 +744,16 @@ fn files_that_run_qus_are_those_of_manifests_with_what_is_asked_for() {
 
 #[test]
 fn files_of_handlers_can_be_printed() {
-    exported("export-binfmt.d", "qus export binfmt.d --host x86_64 --path /opt/q --force aarch64 microblaze");
+    exported("binfmt.d", "qus export binfmt.d --host x86_64 --path /opt/q --force aarch64 microblaze");
     exported(
-        "export-update-binfmts",
+        "update-binfmts",
         "qus export update-binfmts --host x86_64 --path /opt/q --force --suffix -x --preserve-argv0 no arm s390x",
     );
-    exported("export-json", "qus export update-binfmts --host x86_64 --path /opt/q --force arm --json");
+    exported("json", "qus export update-binfmts --host x86_64 --path /opt/q --force arm --json");
 }
 
 #[test]
-fn a_script_is_written_as_one_that_can_be_executed() {
+fn exported_scripts_are_executable() {
     let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("script-{}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();
     for (format, file, bits) in [("openrc", "qus", 0o100), ("systemd", "qus.service", 0)] {
@@ -794,7 +771,7 @@ fn said(line: &str) -> String {
 }
 
 #[test]
-fn every_help_fits_a_screen_and_is_what_the_documents_say() {
+fn every_help_fits_a_screen_and_is_in_usage_md() {
     const VERBS: [&str; 10] =
         ["install", "hold", "remove", "list", "status", "check", "doctor", "verify", "run", "export"];
     let mut section = String::new();
@@ -826,7 +803,7 @@ fn every_help_fits_a_screen_and_is_what_the_documents_say() {
 }
 
 #[test]
-fn quiet_leaves_errors_only_and_a_document_that_is_asked_for() {
+fn quiet_leaves_errors_and_json() {
     let mut transcript = Transcript::default();
     for line in [
         "verify --path /nowhere",
@@ -838,7 +815,7 @@ fn quiet_leaves_errors_only_and_a_document_that_is_asked_for() {
     ] {
         transcript.add(&format!("qus {line}"), &qus().args(line.split(' ')).output().unwrap());
     }
-    transcript.compare("cli/quiet");
+    transcript.compare("cli", "");
 }
 
 #[test]

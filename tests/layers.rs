@@ -70,7 +70,7 @@ fn imports_only_point_down() {
 }
 
 #[test]
-fn the_steps_of_an_install_are_no_circle() {
+fn the_steps_of_an_install_have_no_cycle() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/commands/install");
     let mut left: Vec<_> = files(&dir)
         .into_iter()

@@ -34,16 +34,16 @@ fn a_host_without_a_mount_gets_one_if_something_was_registered() {
     s.step(&format!("on-host qus -s -- -p arm; {MOUNTS}"));
     s.step("/foreign/busybox-arm uname -m");
     s.step(&format!("on-host qus -- -r; {MOUNTS}"));
-    s.compare("host");
+    s.compare();
 }
 
 #[test]
-fn doctor_tells_of_the_hosts_mount_and_not_of_one_that_it_has_made_to_look() {
+fn doctor_reports_the_hosts_mount_not_its_own() {
     let Some(mut s) = host() else { return };
     s.step("on-host qus doctor | grep -A 1 binfmt_misc");
     s.quietly("mount -t binfmt_misc b /proc/sys/fs/binfmt_misc");
     s.step("on-host qus doctor | grep -A 1 binfmt_misc");
-    s.compare("host-doctor");
+    s.compare();
 }
 
 #[test]
@@ -72,7 +72,7 @@ SH
     // What an image has brought, the host has no file for.
     s.step("rm /etc/binfmt.d/qemu-*; mkdir /image; cp /qus/bin/qemu-arm-static /image; on-host qus install --replace --path /image arm >/dev/null; rm -r /image; advice");
     s.step("mkdir -p /etc/systemd/system/systemd-binfmt.service.wants; >/etc/systemd/system/systemd-binfmt.service.wants/qus.service; advice");
-    s.compare("host-systemd");
+    s.compare();
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn doctor_foresees_that_handlers_would_not_last_and_what_would_help() {
     s.quietly("mount -t binfmt_misc b /mnt");
     s.step(&format!("{without} qus doctor | grep -A 1 keeping"));
     s.step(&format!("{without} qus install arm"));
-    s.compare("host-foreseen");
+    s.compare();
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_sysctl_that_forbids_user_namespaces_is_named() {
     s.quietly("echo 0 >/proc/sys/user/max_user_namespaces");
     s.step("qus doctor | grep -A 1 namespaces");
     s.step("qus run --targets arm -- true");
-    s.compare("host-namespaces");
+    s.compare();
 }
 
 #[test]
@@ -107,11 +107,11 @@ fn the_host_is_known_without_the_right_to_trace_its_first_process() {
     s.step(&format!("{user} on-host qus install arm; {MOUNTS}"));
     s.step(&format!("{user} on-host qus doctor | grep -A 1 binfmt_misc"));
     s.step(&format!("unshare --mount {user} on-host qus doctor | grep -A 1 binfmt_misc"));
-    s.compare("host-untraced");
+    s.compare();
 }
 
 #[test]
-fn a_handler_that_names_a_path_stays_where_its_successor_does_not_work() {
+fn a_handler_by_path_stays_if_its_successor_fails() {
     let Some(mut s) = host() else { return };
     s.quietly(
         "mount -t binfmt_misc b /proc/sys/fs/binfmt_misc; mkdir /bad; cp /bin/false /bad/qemu-arm-static",
@@ -121,11 +121,11 @@ fn a_handler_that_names_a_path_stays_where_its_successor_does_not_work() {
     s.step("/foreign/busybox-arm uname -m; ls /proc/sys/fs/binfmt_misc");
     s.step("cp /qus/bin/qemu-arm-static /bad/qemu-arm; on-host qus -- -Q /bad arm");
     s.step("/foreign/busybox-arm uname -m; ls /proc/sys/fs/binfmt_misc");
-    s.compare("host-path");
+    s.compare();
 }
 
 #[test]
-fn what_another_tool_registers_meanwhile_stays_with_the_mount_that_a_failed_run_has_made() {
+fn handlers_of_another_tool_stay_when_a_run_fails() {
     let Some(mut s) = host() else { return };
     s.quietly(
         "cp -r /qus/bin /bad; echo >/bad/SHA256SUMS
@@ -140,5 +140,5 @@ SH
     s.step(&format!(
         "meanwhile & {SLOW_UMOUNT} on-host qus -s -- -p -Q /bad arm; wait; {MOUNTS}; ls /proc/sys/fs/binfmt_misc"
     ));
-    s.compare("host-meanwhile");
+    s.compare();
 }

@@ -12,7 +12,7 @@ fn watched() -> Option<Sandbox> {
 }
 
 #[test]
-fn handlers_may_be_called_anything() {
+fn handlers_may_have_any_name() {
     let Some(mut s) = watched() else { return };
     s.quietly(
         r#"handler() { printf ":$1:E::odd$((n += 1))::/usr/bin/env:" >/mnt/register; }
@@ -29,11 +29,11 @@ fn handlers_may_be_called_anything() {
     s.step("qus -- -r -t | sed -E 's/x{20,}/xx/; s/ {20,}/   /'");
     s.step("qus -- -r | sed -E 's/x{20,}/xx/; s/ {20,}/   /'");
     s.step("ls -b /mnt");
-    s.compare("hostile-names");
+    s.compare();
 }
 
 #[test]
-fn entries_of_kinds_that_do_not_exist_yet_are_shown_and_left_alone() {
+fn entries_of_unknown_kinds_are_shown_and_left_alone() {
     let Some(mut s) = Sandbox::new() else { return };
     // A kernel that shows them isn't at hand: a directory looks the same to whoever only reads.
     s.quietly(
@@ -46,11 +46,11 @@ fn entries_of_kinds_that_do_not_exist_yet_are_shown_and_left_alone() {
         printf 'enabled\ninterpreter /own/qemu-arm\nflags: POCFTLD\noffset 0\nmagic 7f454c46\n' >qemu-arm",
     );
     s.step("mount --bind /later /proc/sys/fs/binfmt_misc; qus -l; qus -l -- -r -t");
-    s.compare("hostile-kinds");
+    s.compare();
 }
 
 #[test]
-fn thousands_of_entries_are_listed_and_removed_right() {
+fn thousands_of_entries_are_listed_and_removed() {
     let Some(s) = Sandbox::new() else { return };
     s.quietly(
         "mount -t binfmt_misc b /mnt; i=0
@@ -76,7 +76,7 @@ fn thousands_of_entries_are_listed_and_removed_right() {
 }
 
 #[test]
-fn a_directory_of_emulators_may_hold_anything() {
+fn a_directory_of_emulators_may_contain_anything() {
     let Some(mut s) = watched() else { return };
     s.quietly(
         "cd /own; cp /qus/bin/qemu-arm-static /elsewhere; for e in aarch64 arm mips ppc s390x sh4 sparc; do cp /qus/bin/qemu-$e-static .; done
@@ -100,11 +100,11 @@ line'; : >qemu-$(printf %0240d | tr 0 x)
     s.step("own xtensa sh4eb");
     s.step("sha256sum /own/qemu-sparc-static >/sums; ln -s /sums /own/SHA256SUMS; own sparc");
     s.step("ls /mnt");
-    s.compare("hostile-files");
+    s.compare();
 }
 
 #[test]
-fn sha256sums_may_hold_anything() {
+fn sha256sums_may_contain_anything() {
     let Some(mut s) = watched() else { return };
     s.quietly(
         r"cd /own; cp /qus/bin/qemu-arm-static .; sha256sum qemu-arm-static >/good; sum=$(cut -c -64 /good)
@@ -141,5 +141,5 @@ fn sha256sums_may_hold_anything() {
     ] {
         s.step(&format!("cp /sums/{sums} /own/SHA256SUMS; own arm; qus -- -r >/dev/null"));
     }
-    s.compare("hostile-sums");
+    s.compare();
 }

@@ -33,7 +33,7 @@ fn handlers_outlive_a_container_whose_directories_are_deleted() {
     s.step("qus -l");
     s.step("qus -- -r");
     s.step("/foreign/busybox-aarch64 uname -m");
-    s.compare("last-plain");
+    s.compare();
 }
 
 #[test]
@@ -49,21 +49,21 @@ fn handlers_outlive_a_container_on_an_overlay() {
     s.step("/foreign/busybox-aarch64 uname -m");
     s.step("qus -- -r");
     s.step("/foreign/busybox-aarch64 uname -m");
-    s.compare("last-overlay");
+    s.compare();
 }
 
 #[test]
-fn handlers_outlive_a_container_without_a_directory_for_the_anchor() {
+fn handlers_last_without_a_directory_for_the_anchor() {
     let Some(mut s) = Sandbox::new() else { return };
     s.quietly(CONTAINER);
     s.quietly("rmdir /image/qus/anchor");
     s.step("container /image -s -- -p aarch64");
     s.step("/foreign/busybox-aarch64 uname -m");
-    s.compare("last-no-anchor");
+    s.compare();
 }
 
 #[test]
-fn another_container_with_the_same_binary_finds_it_there_and_one_with_another_takes_over() {
+fn another_container_finds_or_replaces_the_handlers() {
     let Some(mut s) = Sandbox::new() else { return };
     s.quietly(CONTAINER);
     s.quietly("cp -a /image /same; cp -a /image /other; rm /other/qus/bin/*");
@@ -77,7 +77,7 @@ fn another_container_with_the_same_binary_finds_it_there_and_one_with_another_ta
     s.step("container /image -s -- -p aarch64");
     s.step("/foreign/busybox-aarch64 uname -m");
     s.step("qus -l");
-    s.compare("last-two");
+    s.compare();
 }
 
 #[test]
@@ -90,5 +90,5 @@ fn removing_the_last_handler_leaves_nothing_behind() {
     s.step("qus -l");
     s.step("qus -- -r aarch64");
     s.step("qus -l");
-    s.compare("last-nothing");
+    s.compare();
 }

@@ -26,7 +26,7 @@ fn mounts() -> Option<usize> {
 }
 
 #[test]
-fn registering_and_removing_again_and_again_leaves_nothing() {
+fn registering_and_removing_repeatedly_leaves_nothing() {
     let Some(s) = Sandbox::with_static_entrypoint() else { return };
     let (rounds, step) = match is_long() {
         true => (1000, 10),
@@ -65,7 +65,7 @@ fn registering_and_removing_again_and_again_leaves_nothing() {
 }
 
 #[test]
-fn many_runs_at_the_same_time_all_end_well() {
+fn many_concurrent_runs_succeed() {
     let Some(s) = Sandbox::with_static_entrypoint() else { return };
     let many = match is_long() {
         true => 50,

@@ -3,7 +3,7 @@
 use crate::sandbox::Sandbox;
 
 #[test]
-fn replace_registers_anew_what_would_be_kept_and_nothing_of_other_makers() {
+fn replace_registers_again_but_not_third_party_handlers() {
     let Some(mut s) = Sandbox::new() else { return };
     s.step("qus install arm");
     s.step("qus install arm");
@@ -19,11 +19,11 @@ fn replace_registers_anew_what_would_be_kept_and_nothing_of_other_makers() {
     s.quietly("qus export binfmt.d arm --force --path / | sed 's/:qemu-arm:/:rosetta:/; s|/qemu-arm-static|/rosetta|' >/mnt/register");
     s.step("qus install --replace arm");
     s.step("qus list");
-    s.compare("replace");
+    s.compare();
 }
 
 #[test]
-fn what_is_excepted_is_not_touched() {
+fn excepted_targets_are_not_touched() {
     let Some(mut s) = Sandbox::new() else { return };
     s.quietly("mount -t binfmt_misc b /mnt; qus install arm s390x riscv64");
     // A handler of QEMU's kind that no row is for.
@@ -35,11 +35,11 @@ fn what_is_excepted_is_not_touched() {
     s.step("qus check arm riscv64 --except riscv64 | cut -d ' ' -f 1");
     s.step("qus -- -r --except arm");
     s.step("qus list");
-    s.compare("except");
+    s.compare();
 }
 
 #[test]
-fn quiet_says_nothing_but_what_failed_and_acts_all_the_same() {
+fn quiet_prints_only_errors() {
     let Some(mut s) = Sandbox::new() else { return };
     s.step("qus install --quiet --path /nowhere arm");
     s.step("qus check --quiet arm");
@@ -51,11 +51,11 @@ fn quiet_says_nothing_but_what_failed_and_acts_all_the_same() {
     s.step("qus remove --quiet");
     s.step("qus doctor --quiet");
     s.step("qus list");
-    s.compare("quiet");
+    s.compare();
 }
 
 #[test]
-fn the_variables_of_tonistiigi_binfmt_are_heard() {
+fn variables_of_tonistiigi_binfmt_work() {
     let Some(mut s) = Sandbox::new() else { return };
     s.quietly("mkdir /other; cp /qus/bin/qemu-arm-static /other/buildkit-qemu-arm-static");
     s.step("QEMU_BINARY_PREFIX=buildkit- qus --install arm");
@@ -64,21 +64,21 @@ fn the_variables_of_tonistiigi_binfmt_are_heard() {
     s.step("QEMU_BINARY_PREFIX=other/buildkit- qus --install arm");
     s.step("QEMU_PRESERVE_ARGV0=0 qus --install arm >/dev/null");
     s.step("qus --uninstall qemu-arm | grep -A 1 emulators");
-    s.compare("prefix");
+    s.compare();
 }
 
 #[test]
-fn a_mount_point_that_is_none_is_named() {
+fn a_bad_mount_point_is_named() {
     let Some(mut s) = Sandbox::new() else { return };
     for place in ["/not/here", "/bin/true"] {
         s.step(&format!("qus --mount {place} --install arm"));
         s.step(&format!("qus --mount {place} --uninstall arm"));
     }
-    s.compare("mount-point");
+    s.compare();
 }
 
 #[test]
-fn hold_tells_at_once_what_it_finds() {
+fn hold_notes_changes_at_once() {
     let Some(mut s) = Sandbox::new() else { return };
     s.quietly(
         "qus hold arm >/tmp/out 2>/tmp/err & echo $! >/tmp/pid
@@ -86,5 +86,5 @@ fn hold_tells_at_once_what_it_finds() {
     );
     s.step("qus remove arm; for i in $(seq 500); do grep -q again /tmp/err && break; sleep 0.02; done; tail -n 1 /tmp/err");
     s.step("kill -TERM $(cat /tmp/pid); for i in $(seq 500); do [ -e /proc/$(cat /tmp/pid) ] || break; sleep 0.02; done; grep -c again /tmp/err");
-    s.compare("hold-tells");
+    s.compare();
 }

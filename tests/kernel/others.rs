@@ -19,7 +19,7 @@ printf %s ':rosetta:M::\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x
 const SHOW: &str = "cd /mnt; for entry in [!qrs]* qemuish rosetta status; do echo $entry; cat $entry; done";
 
 #[test]
-fn entries_of_others_are_the_same_before_and_after() {
+fn third_party_entries_stay_the_same() {
     let Some(mut s) = Sandbox::new() else { return };
     s.quietly(ENTRIES);
     let before = s.quietly(SHOW);
@@ -31,7 +31,7 @@ fn entries_of_others_are_the_same_before_and_after() {
     s.step("qus -- -r");
     s.step("qus -l");
     assert_eq!(s.quietly(SHOW), before);
-    s.compare("others");
+    s.compare();
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn each_of_debians_own_handlers_is_listed_as_the_distributions_with_its_architec
 }
 
 #[test]
-fn another_makers_handler_for_the_same_programs_is_overridden_only_by_force() {
+fn a_third_party_handler_is_overridden_only_by_force() {
     let Some(mut s) = Sandbox::new() else { return };
     s.quietly(ENTRIES);
     let before = s.quietly(SHOW);
@@ -72,7 +72,7 @@ fn another_makers_handler_for_the_same_programs_is_overridden_only_by_force() {
         &ENTRIES.lines().last().unwrap().replace("rosetta", "broken").replace("printf", "cd /mnt; printf"),
     );
     s.step("qus -s -- -p aarch64");
-    s.compare("rosetta");
+    s.compare();
 }
 
 #[test]
@@ -104,11 +104,11 @@ fn a_stale_handler_of_the_same_name_is_replaced() {
     s.step("qus -s -- -p aarch64");
     s.step("/foreign/busybox-aarch64 uname -m");
     s.step("ls /mnt");
-    s.compare("stale");
+    s.compare();
 }
 
 #[test]
-fn a_handler_stays_where_its_successor_does_not_work() {
+fn a_handler_stays_if_its_successor_fails() {
     let Some(mut s) = Sandbox::new() else { return };
     s.quietly(
         "mount -t binfmt_misc b /mnt; mkdir /bad; cp /qus/bin/qemu-arm-static /bad/qemu-aarch64-static",
@@ -123,11 +123,11 @@ fn a_handler_stays_where_its_successor_does_not_work() {
     s.step("/foreign/busybox-aarch64 uname -m");
     assert_eq!(s.quietly("cat /mnt/qemu-aarch64"), before);
     s.step("ls /mnt");
-    s.compare("successor");
+    s.compare();
 }
 
 #[test]
-fn what_an_interrupted_run_left_is_cleared_away() {
+fn trial_handlers_of_an_interrupted_run_are_removed() {
     let Some(mut s) = Sandbox::new() else { return };
     s.quietly("mount -t binfmt_misc b /mnt");
     let left =
@@ -136,11 +136,11 @@ fn what_an_interrupted_run_left_is_cleared_away() {
     s.step("qus -s -- -p aarch64; ls /mnt");
     s.quietly(left);
     s.step("qus -- -r aarch64; ls /mnt");
-    s.compare("interrupted");
+    s.compare();
 }
 
 #[test]
-fn binfmt_misc_that_is_switched_off_stays_so_and_nothing_is_registered() {
+fn disabled_binfmt_misc_stays_disabled() {
     let Some(mut s) = Sandbox::new() else { return };
     s.quietly("mount -t binfmt_misc b /mnt; echo 0 >/mnt/status");
     s.step("qus -s -- -p aarch64");
@@ -153,5 +153,5 @@ fn binfmt_misc_that_is_switched_off_stays_so_and_nothing_is_registered() {
     s.step("qus -s -- -p aarch64");
     s.step("qus -- -r aarch64");
     s.step("cat /mnt/status; ls /mnt");
-    s.compare("switched-off");
+    s.compare();
 }

@@ -30,7 +30,7 @@ fn with_bad_binaries() -> Option<Sandbox> {
 }
 
 #[test]
-fn binaries_that_cannot_work_are_refused() {
+fn bad_emulators_are_refused() {
     let Some(mut s) = with_bad_binaries() else { return };
     for target in [
         "arm", "ppc", "ppc64", "ppc64le", "s390x", "sh4", "sparc", "sparc64", "hppa", "m68k", "alpha",
@@ -41,19 +41,19 @@ fn binaries_that_cannot_work_are_refused() {
     s.step("own s390x aarch64 arm");
     s.step("ls /mnt");
     s.step("own --json ppc");
-    s.compare("binaries");
+    s.compare();
 }
 
 #[test]
-fn where_all_targets_are_asked_for_the_binaries_that_can_work_are_registered() {
+fn bad_emulators_are_skipped_when_all_targets_are_requested() {
     let Some(mut s) = with_bad_binaries() else { return };
     s.step("own");
     s.step("ls /mnt");
-    s.compare("binaries-all");
+    s.compare();
 }
 
 #[test]
-fn a_binary_that_is_not_what_sha256sums_says_is_refused() {
+fn an_emulator_with_a_wrong_digest_is_refused() {
     let Some(mut s) = watched() else { return };
     s.quietly("cd /own; cp /qus/bin/qemu-aarch64-static /qus/bin/qemu-arm-static .; sha256sum qemu-aarch64-static >SHA256SUMS");
     s.step("own aarch64 arm");
@@ -68,11 +68,11 @@ fn a_binary_that_is_not_what_sha256sums_says_is_refused() {
     s.step("ls /mnt");
     s.step("rm /own/SHA256SUMS; own arm");
     s.step("ls /mnt");
-    s.compare("digests");
+    s.compare();
 }
 
 #[test]
-fn directories_without_a_usable_binary_are_refused() {
+fn directories_without_emulators_are_refused() {
     let Some(mut s) = watched() else { return };
     s.step("own arm");
     s.step("own");
@@ -85,11 +85,11 @@ fn directories_without_a_usable_binary_are_refused() {
     s.step("setpriv --bounding-set=-dac_override,-dac_read_search qus -s -- -p -Q /own arm");
     s.step("chmod 644 /own/*; qus -s -- -p -Q /own arm");
     s.step("ls /mnt");
-    s.compare("directories");
+    s.compare();
 }
 
 #[test]
-fn paths_with_odd_characters_work_and_those_that_no_line_can_say_are_refused() {
+fn odd_paths_work_or_are_refused() {
     let Some(mut s) = watched() else { return };
     s.quietly(r#"odd() { mkdir -p "$1" && ln /own/qemu-arm-static "$1/"; }
         cp /qus/bin/qemu-arm-static /own/
@@ -119,11 +119,11 @@ fn paths_with_odd_characters_work_and_those_that_no_line_can_say_are_refused() {
     s.step("qus -s -- -p -Q \"$(cat /long/name)\" arm 2>&1 | sed s/xx*/x/g");
     s.step("qus -s -- -p -Q \"$(cat /long/name)\" -t arm 2>&1 | sed s/xx*/x/g");
     s.step("ls /mnt");
-    s.compare("paths");
+    s.compare();
 }
 
 #[test]
-fn without_privileges_nothing_is_registered_and_the_hint_says_which_are_needed() {
+fn missing_privileges_are_named_in_the_hint() {
     let Some(mut s) = watched() else { return };
     let without = "setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin";
     s.quietly("mount -t binfmt_misc b /proc/sys/fs/binfmt_misc");
@@ -136,15 +136,15 @@ fn without_privileges_nothing_is_registered_and_the_hint_says_which_are_needed()
     s.step(&format!("{without} qus -l"));
     s.step("unshare --user qus -s -- -p arm");
     s.step("ls /mnt");
-    s.compare("privileges");
+    s.compare();
 }
 
 #[test]
-fn without_proc_it_says_so() {
+fn missing_proc_is_an_error() {
     let Some(mut s) = watched() else { return };
     s.step("unshare --mount sh -c 'mount -t tmpfs t /proc; qus -s -- -p arm'");
     s.step("ls /mnt");
-    s.compare("no-proc");
+    s.compare();
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn a_read_only_proc_sys_is_worked_around() {
     s.step("/foreign/busybox-arm uname -m");
     s.step("qus -- -r arm");
     s.step("/foreign/busybox-arm uname -m");
-    s.compare("read-only-proc-sys");
+    s.compare();
 }
 
 #[test]
@@ -168,22 +168,22 @@ fn a_read_only_binfmt_misc_is_worked_around() {
     s.step("/foreign/busybox-arm uname -m");
     s.step("qus -- -r arm");
     s.step("/foreign/busybox-arm uname -m");
-    s.compare("read-only-binfmt");
+    s.compare();
 }
 
 #[test]
-fn a_status_file_that_is_mounted_read_only_is_no_obstacle() {
+fn a_read_only_status_file_does_not_matter() {
     let Some(mut s) = Sandbox::new() else { return };
     s.quietly("cd /proc/sys/fs/binfmt_misc; mount -t binfmt_misc b .; cd .; mount --bind status status; mount -o remount,bind,ro status");
     s.step("qus -s -- -p arm");
     s.step("/foreign/busybox-arm uname -m");
     s.step("qus -l");
     s.step("qus -- -r arm");
-    s.compare("read-only-status");
+    s.compare();
 }
 
 #[test]
-fn where_no_program_can_be_tried_the_hint_is_one_for_that_command() {
+fn untried_programs_get_a_hint_for_that_command() {
     let Some(mut s) = Sandbox::new() else { return };
     s.quietly("echo 2 >/proc/sys/vm/memfd_noexec");
     for command in ["check arm", "list", "status", "-- -r arm", "-s -- -p arm", "run -- /bin/true"] {
@@ -192,21 +192,21 @@ fn where_no_program_can_be_tried_the_hint_is_one_for_that_command() {
     s.step("qus install --shadow-host arm");
     s.quietly("mount -t binfmt_misc b /mnt; mount -t binfmt_misc b /proc/sys/fs/binfmt_misc");
     s.step("qus -l");
-    s.compare("no-trial");
+    s.compare();
 }
 
 #[test]
-fn a_caller_that_ignores_the_end_of_its_children_is_no_obstacle() {
+fn a_caller_that_ignores_sigchld_does_not_matter() {
     let Some(mut s) = Sandbox::new() else { return };
     s.step("env --ignore-signal=CHLD qus -s -- -p arm");
     s.step("env --ignore-signal=CHLD qus --version | tail -n 1 | cut -d ' ' -f 1-2");
     s.step("env --ignore-signal=CHLD qus -- -r arm");
-    s.compare("ignored-children");
+    s.compare();
 }
 
 /// The answers of kernels and hosts that are not at hand, given by strace to one system call of the run.
 #[test]
-fn what_the_kernel_may_answer_is_explained() {
+fn errors_of_the_kernel_are_explained() {
     let Some(mut s) = watched() else { return };
     let injected = |call: &str, error: &str, more: &str, run: &str| {
         format!("strace -qq -o /dev/null -e trace={call} {more} -e inject={call}:error={error} {run}")
@@ -225,11 +225,11 @@ fn what_the_kernel_may_answer_is_explained() {
     s.step(&injected("open,openat", "EROFS", "-P /qus/anchor/register", install));
     s.step(&injected("open,openat", "EACCES", "-P /qus/anchor/register", install));
     s.step("ls /mnt");
-    s.compare("answers");
+    s.compare();
 }
 
 #[test]
-fn what_the_kernel_may_answer_to_a_run_with_handlers_of_its_own_is_explained() {
+fn errors_of_qus_run_are_explained() {
     let Some(mut s) = watched() else { return };
     for error in ["EPERM", "ENODEV"] {
         s.step(&format!(
@@ -237,5 +237,5 @@ fn what_the_kernel_may_answer_to_a_run_with_handlers_of_its_own_is_explained() {
              qus run --targets arm -- /bin/true"
         ));
     }
-    s.compare("answers-to-run");
+    s.compare();
 }

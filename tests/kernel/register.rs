@@ -18,7 +18,7 @@ const FOREIGN: [(&str, &str); 8] = [
 ];
 
 #[test]
-fn a_registered_target_runs_everywhere_and_a_removed_one_nowhere() {
+fn a_registered_target_runs_everywhere_until_removed() {
     let Some(mut s) = Sandbox::new() else { return };
     s.step("/foreign/busybox-aarch64 uname -m");
     s.step("qus -s -- -p aarch64");
@@ -32,11 +32,11 @@ fn a_registered_target_runs_everywhere_and_a_removed_one_nowhere() {
     s.step("qus -s -- -p arm64");
     s.step("chroot /elsewhere /busybox-aarch64 uname -m");
     assert_eq!(s.quietly("qus -s -- -p arm64 2>&1 >/dev/null").trim(), NAMESPACE_NOTE);
-    s.compare("register");
+    s.compare();
 }
 
 #[test]
-fn all_targets_are_registered_and_real_programs_of_each_run_in_an_empty_root() {
+fn all_targets_run_real_programs_in_an_empty_root() {
     let Some(mut s) = Sandbox::new() else { return };
     s.step("qus -s -- -p");
     for (target, machine) in FOREIGN {
@@ -55,21 +55,21 @@ fn all_targets_are_registered_and_real_programs_of_each_run_in_an_empty_root() {
     s.step("qus -- -r");
     s.step("qus -l");
     s.step("qus -l -- -t arm");
-    s.compare("register-all");
+    s.compare();
 }
 
 #[test]
-fn a_listing_before_other_work_does_not_get_in_its_way() {
+fn a_list_before_other_commands_does_no_harm() {
     let Some(mut s) = Sandbox::new() else { return };
     s.step("qus -l -- -t arm");
     s.step("qus -l -s -- -p arm");
     s.step("/foreign/busybox-arm uname -m");
     s.step("qus -l -- -r");
-    s.compare("list-first");
+    s.compare();
 }
 
 #[test]
-fn where_the_image_has_no_directory_for_it_the_usual_one_serves() {
+fn the_usual_mount_point_serves_without_the_images_own() {
     let Some(mut s) = Sandbox::new() else { return };
     s.quietly("rmdir /qus/anchor; cp /foreign/busybox-arm /tmp/");
     s.step("qus -l -s -- -p arm");
@@ -80,7 +80,7 @@ fn where_the_image_has_no_directory_for_it_the_usual_one_serves() {
     s.step("qus -l -s -- -p arm s390x");
     s.step("ls /proc/sys/fs/binfmt_misc");
     s.step("qus -- -r");
-    s.compare("usual-directory");
+    s.compare();
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn without_p_a_handler_only_names_a_path() {
     s.step("qus -- aarch64");
     s.step("QEMU_BIN_DIR=/not/here qus -- s390x");
     s.step("qus -l");
-    s.compare("by-path");
+    s.compare();
 }
 
 #[test]
@@ -107,21 +107,21 @@ fn flag_p_decides_whether_a_program_sees_its_argv0() {
     s.step("qus -s -- -p --preserve-argv0 no aarch64");
     s.step(as_uname);
     s.step("qus -l");
-    s.compare("argv0");
+    s.compare();
 }
 
 #[test]
-fn credentials_are_taken_only_when_asked_for() {
+fn flag_c_is_set_only_on_request() {
     let Some(mut s) = Sandbox::new() else { return };
     s.step("qus -s -- -p -c aarch64");
     s.step("/foreign/busybox-aarch64 uname -m");
     s.step("qus -s -- -p -c aarch64");
     s.step("qus -s -- -p aarch64");
-    s.compare("credentials");
+    s.compare();
 }
 
 #[test]
-fn binaries_without_static_in_their_names_are_used_as_asked_for() {
+fn emulators_without_static_in_their_names_work() {
     let Some(mut s) = Sandbox::new() else { return };
     s.step("qus -- -p aarch64");
     s.quietly("mkdir /own; cp /qus/bin/qemu-aarch64-static /own/qemu-aarch64; cp /qus/bin/qemu-arm-static /own/qemu-armX");
@@ -130,11 +130,11 @@ fn binaries_without_static_in_their_names_are_used_as_asked_for() {
     s.step("qus -- -p -Q /own -F X arm");
     s.step("/foreign/busybox-arm uname -m");
     s.step("qus -s -- -p -Q /own arm");
-    s.compare("suffix");
+    s.compare();
 }
 
 #[test]
-fn the_version_is_ours_and_that_of_the_emulators() {
+fn version_shows_qus_and_an_emulator() {
     let Some(mut s) = Sandbox::new() else { return };
     let said = s.quietly("qus --version");
     let emulators = s.quietly("/qus/bin/qemu-aarch64-static --version | head -n 1");
@@ -153,11 +153,11 @@ fn the_version_is_ours_and_that_of_the_emulators() {
         s.step(&format!("QEMU_BIN_DIR={dir} qus --version"));
     }
     s.step("QEMU_BINARY_PATH=/odd qus --mount /mnt --version");
-    s.compare("version");
+    s.compare();
 }
 
 #[test]
-fn a_test_run_shows_the_lines_and_does_nothing() {
+fn a_dry_run_shows_rules_and_changes_nothing() {
     let Some(mut s) = Sandbox::new() else { return };
     s.step("qus -s -- -p -t aarch64 x86_64");
     s.quietly("mount -t binfmt_misc b /mnt");
@@ -167,22 +167,22 @@ fn a_test_run_shows_the_lines_and_does_nothing() {
     s.step("qus -s -- -t aarch64");
     s.step("qus -s -- -p -t --json aarch64");
     s.step("ls /mnt");
-    s.compare("dry-run");
+    s.compare();
 }
 
 #[test]
-fn what_the_kernel_runs_itself_is_never_registered() {
+fn native_targets_are_never_registered() {
     let Some(mut s) = Sandbox::new() else { return };
     s.quietly("mount -t binfmt_misc b /mnt");
     s.step("qus -s -- -p x86_64 i386");
     s.step("qus -s -- -p --force x86_64");
     s.step("qus -s -- i686");
     s.step("ls /mnt");
-    s.compare("native");
+    s.compare();
 }
 
 #[test]
-fn an_entrypoint_of_another_host_registers_nothing_that_the_real_host_runs_itself() {
+fn qus_for_another_host_registers_nothing_native() {
     let Some(mut s) = Sandbox::with_arm64_entrypoint() else { return };
     s.quietly("mount -t binfmt_misc b /mnt");
     s.step("qus -s -- -p aarch64");
@@ -197,11 +197,11 @@ fn an_entrypoint_of_another_host_registers_nothing_that_the_real_host_runs_itsel
     }
     // Its own emulators must be emulated, too, and the one who does that finds them by their path only.
     s.step("arm64-qus -s -- -p arm");
-    s.compare("other-host");
+    s.compare();
 }
 
 #[test]
-fn an_emulated_entrypoint_takes_the_emulators_of_the_real_host_and_knows_what_that_runs_itself() {
+fn an_emulated_qus_takes_the_emulators_of_the_real_host() {
     let Some(mut s) = Sandbox::with_arm64_entrypoint() else { return };
     s.quietly("mount -t binfmt_misc b /mnt; qus -s -- -p aarch64; ln -s /arm64v8/qus /path/arm64-qus");
     s.step("arm64-qus -s -- -p arm");
@@ -211,7 +211,7 @@ fn an_emulated_entrypoint_takes_the_emulators_of_the_real_host_and_knows_what_th
     s.step("arm64-qus export binfmt.d x86_64 s390x");
     s.step("arm64-qus export binfmt.d --path /qus/bin i386 s390x | cut -d : -f 2");
     s.step("arm64-qus -s -- -p -Q /arm64v8/sid/bin --no-prove s390x");
-    s.compare("emulated");
+    s.compare();
 }
 
 #[test]
@@ -239,7 +239,7 @@ fn eight_at_once_end_well() {
 }
 
 #[test]
-fn systemd_binfmt_registers_from_exported_files_what_qus_would_register_itself() {
+fn systemd_binfmt_registers_the_same_from_exported_files() {
     let Some(s) = Sandbox::new() else { return };
     let systemd = "/usr/lib/systemd/systemd-binfmt";
     if !std::path::Path::new(systemd).exists() {

@@ -41,7 +41,7 @@ struct Seen {
 }
 
 #[test]
-fn nobody_lies_and_nobody_loses_where_several_are_at_it() {
+fn concurrent_runs_neither_lie_nor_lose() {
     let how = std::env::var("QUS_TEST_RACES").unwrap_or_default();
     let (only, round) = how.split_once(':').map_or((&*how, None), |(kind, n)| (kind, n.parse().ok()));
     let times = if how == "long" { 10 } else { 1 };

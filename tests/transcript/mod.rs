@@ -42,9 +42,14 @@ impl Transcript {
         }
     }
 
-    /// Compares with `tests/golden/NAME.txt`.
-    pub(crate) fn compare(&self, name: &str) {
-        golden(&format!("{name}.txt"), &self.0);
+    /// Compares with `tests/golden/FOLDER/TEST.txt`, or with `TEST.PART.txt` if a test has several.
+    pub(crate) fn compare(&self, folder: &str, part: &str) {
+        let thread = std::thread::current();
+        let test = thread.name().filter(|name| *name != "main");
+        let test =
+            test.expect("golden files are found by the thread's name: --test-threads 2").replace("::", "/");
+        let part = if part.is_empty() { String::new() } else { format!(".{part}") };
+        golden(&format!("{folder}/{test}{part}.txt"), &self.0);
     }
 }
 
