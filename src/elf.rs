@@ -78,7 +78,7 @@ impl Pattern {
         p = p.byte(4, class as u8, 0xff).byte(5, data as u8, 0xff).byte(6, EV_CURRENT, 0xff);
         p = p.half(E_TYPE, data, ET_EXEC, !(ET_EXEC ^ ET_DYN)).half(E_MACHINE, data, machine, 0xffff);
         if let Some(f) = flags {
-            // Not compared, but by QEMU: our magic is a program that its pattern takes.
+            // QEMU compares this byte, qus does not. The magic must be a program that both take.
             let at = if matches!(data, Data::Msb) { E_VERSION + 3 } else { E_VERSION };
             p = p.byte(at, EV_CURRENT, 0);
             let (hi, lo) = if matches!(data, Data::Msb) { (0, 2) } else { (2, 0) };

@@ -177,7 +177,7 @@ fn all_leaves_out_targets_without_an_emulator() {
 }
 
 #[test]
-fn a_directory_without_emulators_is_refused_unless_forced_and_nothing_written() {
+fn an_export_without_emulators_is_refused_unless_forced() {
     let d = with_files("none", "qemu-img qemu-system-arm qemu-armx");
     let of_this = format!("qemu-{}-static", host_arch().name);
     for more in ["", &of_this] {

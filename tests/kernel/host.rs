@@ -47,7 +47,7 @@ fn doctor_reports_the_hosts_mount_not_its_own() {
 }
 
 #[test]
-fn what_doctor_advises_against_systemd_binfmt_brings_the_handlers_back() {
+fn doctors_advice_on_systemd_binfmt_brings_handlers_back() {
     let Some(mut s) = host() else { return };
     if !std::path::Path::new("/usr/lib/systemd/systemd-binfmt").exists() {
         return crate::sandbox::skip("no systemd-binfmt: package systemd");
@@ -76,7 +76,7 @@ SH
 }
 
 #[test]
-fn doctor_foresees_that_handlers_would_not_last_and_what_would_help() {
+fn doctor_foresees_that_handlers_would_not_last() {
     let Some(mut s) = Sandbox::new() else { return };
     let without = "strace -f -qq -o /dev/null -e trace=open_tree -e inject=open_tree:error=ENOSYS";
     s.step(&format!("{without} qus doctor | grep -A 1 keeping"));
@@ -98,7 +98,7 @@ fn a_sysctl_that_forbids_user_namespaces_is_named() {
 }
 
 #[test]
-fn the_host_is_known_without_the_right_to_trace_its_first_process() {
+fn the_host_is_known_without_cap_sys_ptrace() {
     let Some(mut s) = host() else { return };
     // As units with a bounding set, and as ordinary users.
     let user = "setpriv --bounding-set=-sys_ptrace";

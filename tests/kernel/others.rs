@@ -35,7 +35,7 @@ fn third_party_entries_stay_the_same() {
 }
 
 #[test]
-fn each_of_debians_own_handlers_is_listed_as_the_distributions_with_its_architecture() {
+fn debians_handlers_are_listed_as_the_distributions() {
     let Some(s) = Sandbox::new() else { return };
     s.quietly("mount -t binfmt_misc b /mnt");
     // Not of what this machine runs itself: no program would start here.
