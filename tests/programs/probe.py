@@ -36,7 +36,6 @@ def calls():
     # Generic number, arm's, arguments that do no harm and would be refused by other errors, or taken.
     for name, generic, arms, *arguments in [
         ("bpf", 280, 386, 0, 0, 0),
-        ("cachestat", 451, 451, -1, 0, 0, 0),
         ("clone3", 435, 435, 0, 0),
         ("epoll_pwait2", 441, 441, -1, 0, 0, 0),
         ("execveat", 281, 387, -1, b"", 0, 0, 0x1000),
@@ -47,7 +46,6 @@ def calls():
         ("io_uring_setup", 425, 425, 1, buf),
         ("keyctl", 219, 311, 0, -3, 1),
         ("landlock_create_ruleset", 444, 444, 0, 0, 1),
-        ("memfd_secret", 447, 447, 0),
         ("mlock2", 284, 390, page, 4096, 1),
         ("mseal", 462, 462, 0, 0, 0),
         ("open_tree", 428, 428, -1, b"/", 0),
@@ -57,7 +55,6 @@ def calls():
         ("rseq", 293, 398, 0, 0, 0, 0),
         ("seccomp", 277, 383, 2, 0, buf),
         ("set_robust_list", 99, 338, buf, 3 * ctypes.sizeof(ctypes.c_long)),
-        ("statmount", 457, 457, 0, 0, 0, 0),
         ("userfaultfd", 282, 388, 1),
     ]:
         words = [ctypes.c_long(word) if isinstance(word, int) else word for word in arguments]
