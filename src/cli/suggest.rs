@@ -48,13 +48,21 @@ pub(super) fn lines(args: &[OsString]) -> Vec<Vec<OsString>> {
     };
     let is_word =
         !verbs::is_verb(first) && first != "--" && (first.starts_with("--") || !first.starts_with('-'));
-    if first == "install" || first == "hold" {
-        // Their default is -s and -p.
-        let kept: Vec<_> = more.iter().copied().filter(|w| !["-s", "-p", "--"].contains(w)).collect();
-        add(&[first], &kept);
+    let dashes = rest.iter().position(|w| *w == "--");
+    // A verb with the original's options, or after its dashes.
+    for (verb, words) in
+        [Some((&first, more)), dashes.and_then(|at| rest[at + 1..].split_first())].into_iter().flatten()
+    {
+        let is_default = |w: &str| ["install", "hold"].contains(verb) && ["-s", "-p", "--"].contains(&w);
+        if verbs::is_verb(verb) {
+            add(&[verb], &words.iter().copied().filter(|w| !is_default(w)).collect::<Vec<_>>());
+        }
     }
     if is_word {
         add(&["install"], rest);
+    }
+    if let Some(verb) = first.strip_prefix("--").filter(|name| verbs::is_verb(name)) {
+        add(&[verb], more);
     }
     if first == "-v" && more.is_empty() {
         add(&["-V"], &[]);
@@ -63,7 +71,10 @@ pub(super) fn lines(args: &[OsString]) -> Vec<Vec<OsString>> {
         add(&line.iter().map(String::as_str).collect::<Vec<_>>(), &[]);
     }
     if is_word {
-        for word in near(first.trim_start_matches('-'), VERBS.iter().flat_map(|v| v.split(' '))) {
+        let typed = first.trim_start_matches('-');
+        let words = || VERBS.iter().flat_map(|v| v.split(' '));
+        let abbreviated = words().filter(|w| typed.len() >= 3 && w.starts_with(typed));
+        for word in abbreviated.chain(near(typed, words())) {
             let names = VERBS.iter().find(|names| is_in(names, word)).copied();
             add(&[names.and_then(|n| n.split(' ').next()).unwrap_or(word)], more);
         }

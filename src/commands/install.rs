@@ -91,7 +91,7 @@ fn attempt(
         Some(hold) if done.is_ok() && !is_missed => return Ok(Some(site.hold(jobs, hold))),
         // `hold` holds all or nothing.
         Some(_) => site.roll_back(jobs, report),
-        None if done.is_err() => site.roll_back(jobs, report),
+        None if done.is_err() && !request.dry_run => site.roll_back(jobs, report),
         None => site.leave(),
     }
     done.map(|()| None)

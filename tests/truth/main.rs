@@ -122,6 +122,10 @@ fn observe(scenario: &Scenario) -> Option<Seen> {
         if look(SURROUNDINGS) != before || look(all) != ours {
             wrong.push(format!("a dry run changes something: {dry}"));
         }
+        let removes = dry.contains(" remove ") || dry.contains(" -r");
+        if !removes && text(&output).contains("would be removed") {
+            wrong.push(format!("a dry run of an installation would remove: {dry}\n{}", text(&output)));
+        }
     }
     let output = place.enter(&format!(". kept.sh\n{}", scenario.run)).output().unwrap();
     let after = look(SURROUNDINGS);
