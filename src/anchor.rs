@@ -1,18 +1,17 @@
-//! A mount of binfmt_misc to register handlers in, and the detached trees that keep it when this process has exited.
+//! A mount of binfmt_misc to register handlers in, and the detached trees that keep it after this process exits.
 //!
-//! All handlers of a user namespace live in one superblock, and since 5.10.225, 6.1.107 and 6.7 they die with its last mount
-//! (docs/kernel.md). A container that mounts binfmt_misc, registers and exits leaves nothing behind, unless something keeps a
-//! mount. What qus does about it, without touching the host:
+//! All handlers of a user namespace are in one superblock, and since Linux 5.10.225, 6.1.107 and 6.7 they vanish with its last mount
+//! (docs/kernel.md). If a container mounts binfmt_misc, registers and exits, nothing is left, unless something keeps a mount. qus
+//! does this without touching the host:
 //!
-//! 1. in a private mount namespace, put the directory of the emulators on a mount M, and binfmt_misc on M's root;
-//! 2. clone that tree (`open_tree`) into one that belongs to no namespace, and open the emulators *through the clone* when they
-//!    are registered with `F`;
-//! 3. close the clone, and exit. The handlers' files hold the clone of M; a tree that is unmounted when its descriptor is closed
-//!    stays connected (Linux 5.2 to 7.2), so the clone of M keeps the binfmt_misc on it, and that keeps the superblock. Removing
-//!    the handlers ends the circle.
+//! 1. In a private mount namespace, mount the directory of the emulators (M), and binfmt_misc on the root of M.
+//! 2. Clone that tree (`open_tree`) into a detached one, and register the emulators with `F` *through the clone*.
+//! 3. Close the clone, and exit. The handlers' files hold the clone of M. A tree that is unmounted when its descriptor is closed stays
+//!    connected (Linux 5.2 to 7.2), so the clone of M keeps the binfmt_misc on it, and that keeps the superblock. Removing the
+//!    handlers ends the cycle.
 //!
-//! Whether it worked is seen on each tree itself, whoever else holds what: on its binfmt_misc there is a *sentinel*, an empty
-//! tmpfs that nobody else can hold. While that is alive, so is the mount under it. `inotify` tells when it is gone.
+//! Each tree shows by itself whether that worked, no matter who else holds binfmt_misc: on its binfmt_misc there is a *sentinel*, an
+//! empty tmpfs that nothing else can hold. As long as that exists, so does the mount below. `inotify` reports its end.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -35,23 +34,23 @@ use crate::mounts::{self, own_path};
 use crate::sys;
 use crate::userns::Namespaces;
 
-/// How long a binfmt_misc that nothing of qus holds is watched: longer than another tool that registers holds its own mount.
+/// How long a binfmt_misc that qus doesn't hold is watched: longer than another tool holds its mount while it registers.
 const WATCHED_FOR: Duration = Duration::from_secs(1);
 
-/// What keeps a handler alive when this process has exited, the surest first.
+/// What keeps a handler after this process exits, the surest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Keeper {
     /// The mount of binfmt_misc in the host's own mount namespace.
     Host,
     /// The detached tree that the handler itself holds.
     Anchor,
-    /// Something that qus can't see, a mount or the kernel itself: for [`WATCHED_FOR`], binfmt_misc was there with no mount of qus'.
+    /// Something that qus can't see: binfmt_misc was there for [`WATCHED_FOR`] without a mount of qus.
     Unseen,
-    /// As long as this process runs, its mount.
+    /// The mount of this process, while it runs.
     Process,
 }
 
-/// A binfmt_misc directory to register in, and what is needed to make handlers last.
+/// A binfmt_misc to register in, and what makes its handlers last.
 #[derive(Debug)]
 pub(crate) struct BinfmtMount {
     binfmt: Binfmt,
@@ -60,25 +59,24 @@ pub(crate) struct BinfmtMount {
 
 #[derive(Debug)]
 enum Kind {
-    /// It is in the host's own mount namespace, where this run has mounted it or not.
+    /// In the host's mount namespace; did this run mount it?
     Host { mounted: bool },
-    /// It is in a mount namespace that ends with this process.
+    /// In a mount namespace that ends with this process.
     Private {
-        /// Has the host a mount of its own? This run has seen to that.
+        /// Is it mounted on the host, perhaps by this run?
         host_has_one: bool,
-        /// In a user namespace.
         is_rootless: bool,
         trees: Vec<DetachedTree>,
-        /// Directories that a tmpfs is mounted over, so that links can stand in the places of emulators.
+        /// Directories covered by a tmpfs with symlinks to the emulators.
         linked: Vec<PathBuf>,
-        /// Where anything was mounted before.
+        /// All mount points from before.
         mounted: Vec<PathBuf>,
     },
 }
 
 impl BinfmtMount {
-    /// A binfmt_misc to register handlers in: on the host its own, elsewhere one in a private mount namespace. With `look_only`,
-    /// nothing is mounted on the host.
+    /// A binfmt_misc to register in: on the host that of the host, otherwise one in a private mount namespace. With `look_only`, nothing
+    /// is mounted on the host.
     pub(crate) fn for_registering(place: Namespaces, at: Option<&Path>, look_only: bool) -> Result<Self> {
         let dir = at.unwrap_or(Path::new(USUAL_DIR));
         if place.on_host {
@@ -90,34 +88,34 @@ impl BinfmtMount {
                 return Ok(Self { binfmt: Binfmt::at(dir), kind: Kind::Host { mounted: !is_there } });
             }
         }
-        // Where that is refused, there are other ways to keep the handlers.
+        // If this fails, there are other ways to keep the handlers.
         let reach = if look_only { enter_host } else { mount_on_host };
         let host_has_one = place.on_host || place.host_in_sight && sys::in_child(reach).is_ok();
         let mounted = mounts::mounted(None);
-        let binfmt = place.binfmt_of_our_own(at)?;
+        let binfmt = place.private_binfmt(at)?;
         let (trees, linked) = (Vec::new(), Vec::new());
         let is_rootless = place.in_user_namespace;
         Ok(Self { binfmt, kind: Kind::Private { host_has_one, is_rootless, trees, linked, mounted } })
     }
 
-    /// The directory to work on.
+    /// The directory.
     pub(crate) const fn binfmt(&self) -> &Binfmt {
         &self.binfmt
     }
 
-    /// Is it in the host's own mount namespace? Then what names a path means the host's.
+    /// Is it in the host's mount namespace, so that paths are those of the host?
     pub(crate) const fn is_on_host(&self) -> bool {
         matches!(self.kind, Kind::Host { .. })
     }
 
-    /// Does the host hold it, as far as that can be seen from here?
+    /// Does the host hold it, as far as qus can see?
     pub(crate) const fn is_held_by_host(&self) -> bool {
         matches!(self.kind, Kind::Host { .. } | Kind::Private { host_has_one: true, .. })
     }
 
-    /// Where to open the emulator `name` that is really at `file`, so that its handler holds a detached tree, and which one. A
-    /// directory is cloned when the first of its emulators is asked for. An emulator that can't be reached there, as it is a mount
-    /// by itself (`-v FILE:/qus/bin/FILE`), is copied into memory, which it takes for as long as its handler is there.
+    /// The path to open the emulator `name` by, whose path is `file`, so that its handler holds a detached tree; and the index of that.
+    /// Each directory is cloned once. An emulator that is itself a mount (`-v FILE:/qus/bin/FILE`) isn't in the clone: it is copied to
+    /// a tmpfs, which uses memory as long as its handler exists.
     pub(crate) fn anchored(&mut self, name: &str, file: &Path) -> Result<(PathBuf, Option<usize>)> {
         let Kind::Private { is_rootless, trees, mounted, .. } = &mut self.kind else {
             return Ok((file.to_owned(), None));
@@ -139,7 +137,7 @@ impl BinfmtMount {
         {
             return Ok((trees[at].path().join(base), Some(at)));
         }
-        // To open anything but a file could hold us up; that it is none is said when it is checked.
+        // Opening anything but a file could block; the check reports it.
         let Some(at) = file.is_file().then(|| tree_of(None)).transpose()?.flatten() else {
             return Ok((file.to_owned(), None));
         };
@@ -150,8 +148,8 @@ impl BinfmtMount {
         Ok((copy, Some(at)))
     }
 
-    /// Has the path `interpreter` lead to this open file, for this process only: handlers are called by the emulators' usual
-    /// paths, but hold the file that was checked. On the host, the path is the file's own.
+    /// Makes the path `interpreter` lead to this open file, for this process only, so that handlers show the usual paths, but hold the
+    /// files that were checked. Not needed on the host.
     pub(crate) fn link(&mut self, interpreter: &Path, file: &File) -> Result<()> {
         let Kind::Private { linked, .. } = &mut self.kind else { return Ok(()) };
         let Some(dir) = interpreter.parent() else { return Ok(()) };
@@ -161,7 +159,7 @@ impl BinfmtMount {
         }
         let link = || symlink(own_path(file), interpreter);
         let linked = match link() {
-            // Another file's.
+            // To another file.
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {
                 std::fs::remove_file(interpreter).and_then(|()| link())
             }
@@ -170,8 +168,8 @@ impl BinfmtMount {
         linked.map_err(|e| Error::new(Step::Link, interpreter.display().to_string(), e))
     }
 
-    /// Lets go of the trees; which of them are still there, held by the handlers alone? No file that was opened through one may be
-    /// open any more.
+    /// Releases the trees; returns which of them still exist, held by handlers alone. Files that were opened through them must be
+    /// closed.
     pub(crate) fn release_trees(&mut self) -> Vec<bool> {
         match &mut self.kind {
             Kind::Private { trees, .. } => trees.drain(..).map(DetachedTree::outlives_us).collect(),
@@ -179,7 +177,7 @@ impl BinfmtMount {
         }
     }
 
-    /// Does this kernel keep a tree that only an open file on it holds? Tried with one that nothing else depends on.
+    /// Does this kernel keep a tree that only an open file holds? Tried with a tree for this purpose.
     pub(crate) fn kernel_keeps_trees(&self) -> Result<bool> {
         let Some(tree) = DetachedTree::of(None, self.binfmt.dir(), false, false)? else { return Ok(false) };
         let held = File::create(tree.path().join("held"))
@@ -192,13 +190,13 @@ impl BinfmtMount {
         Ok(is_kept)
     }
 
-    /// Gives up every mount of this process that holds binfmt_misc; does something else hold it? No file of it may be open.
+    /// Removes all mounts of binfmt_misc of this process; does something else hold it? Files of it must be closed.
     pub(crate) fn is_there_without_us(&self) -> Result<bool> {
         let at = self.binfmt.dir();
         let watch = Watch::on(at, AddWatchFlags::IN_DELETE_SELF)?;
         umount2(at, MntFlags::MNT_DETACH)
             .map_err(|e| Error::new(Step::Unmount, at.display().to_string(), e))?;
-        // Our namespace has copies of what was mounted where this process was started, which may have been its last.
+        // Including copies of mounts in the namespace where it was started, which may have been the last one.
         let kind = Some("binfmt_misc");
         while mounts::mounted(kind).iter().filter(|copy| umount2(*copy, MntFlags::MNT_DETACH).is_ok()).count()
             > 0
@@ -216,22 +214,22 @@ impl BinfmtMount {
         Ok(true)
     }
 
-    /// Tells of handlers that are removed from now on.
+    /// Watches for removals of handlers.
     pub(crate) fn watch_removals(&self) -> Result<Watch> {
         Watch::on(self.binfmt.dir(), AddWatchFlags::IN_DELETE)
     }
 
-    /// Unmounts what this run has mounted on the host, if nobody has registered anything in it. Private mounts end with the process.
+    /// Unmounts binfmt_misc from the host if this run mounted it, and nobody has registered anything in it.
     pub(crate) fn unmount_if_empty(&self) {
         if matches!(self.kind, Kind::Host { mounted: true }) {
-            // Where that fails, binfmt_misc stays mounted where it belongs.
+            // If this fails, binfmt_misc stays mounted at its usual place.
             let _ = self.unmount();
         }
     }
 
     fn unmount(&self) -> std::result::Result<(), Errno> {
         let dir = self.binfmt.dir();
-        // What is registered up to the umount is seen through the clone, which keeps it.
+        // The clone keeps, and shows, what is registered up to the umount.
         let clone = sys::clone_tree(open(dir, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?)?;
         let inside = Binfmt::at(own_path(&clone));
         let is_empty = || inside.names().is_ok_and(|names| names.is_empty());
@@ -245,18 +243,18 @@ impl BinfmtMount {
     }
 }
 
-/// A clone of a mount with binfmt_misc on it, in no mount namespace.
+/// A detached clone of a mount with binfmt_misc on it.
 #[derive(Debug)]
 struct DetachedTree {
-    /// What it is a mount of; `None`: memory.
+    /// The mounted directory; `None`: a tmpfs.
     dir: Option<PathBuf>,
     clone: OwnedFd,
     sentinel: Watch,
 }
 
 impl DetachedTree {
-    /// Clones a mount of this directory; `None` where the directory can't be mounted so that its deletion does no harm. What it
-    /// is a clone of stays mounted at `at`. With `own`, it is a file system of this user namespace's; with `binfmt`, it has one.
+    /// Mounts this directory at `at`, and clones that; `None` if a deletion of the directory would do harm. With `own`, the file system
+    /// belongs to this user namespace; with `binfmt`, there is a binfmt_misc on it.
     fn of(dir: Option<&Path>, at: &Path, own: bool, binfmt: bool) -> Result<Option<Self>> {
         let mut mounts = match dir {
             Some(dir) => mounts::mount_lasting(dir, at, own)?,
@@ -278,37 +276,37 @@ impl DetachedTree {
             let sentinel = Watch::on(at, AddWatchFlags::IN_DELETE_SELF)?;
             let clone = sys::clone_tree(&root)
                 .map_err(|e| Error::new(Step::Clone, format!("the mount on {}", at.display()), e))?;
-            // Now only the clone has it.
+            // The sentinel is only in the clone now.
             umount2(at, MntFlags::empty())
                 .map_err(|e| Error::new(Step::Unmount, at.display().to_string(), e))?;
             Ok(Some(Self { dir: dir.map(Path::to_owned), clone, sentinel }))
         };
         build().inspect_err(|_| {
-            // What was there before is seen again; where that fails, the next step says so.
+            // Restores what was there; the next step reports a failure.
             for _ in 0..mounts {
                 let _ = umount2(at, MntFlags::MNT_DETACH);
             }
         })
     }
 
-    /// The path through it, for this process only. Nothing that is mounted on its root is seen there.
+    /// The path into it, for this process only, below the mounts on its root.
     fn path(&self) -> PathBuf {
         own_path(&self.clone)
     }
 
-    /// Lets go of it. Is it still there, held by what was opened through it?
+    /// Releases it; does it still exist, held by files that were opened through it?
     fn outlives_us(self) -> bool {
         drop(self.clone);
         !self.sentinel.is_told()
     }
 }
 
-/// Tells when a file system is gone, or what else was asked for, and doesn't hold it meanwhile.
+/// Reports the end of a file system, or other events, without holding it.
 #[derive(Debug)]
 pub(crate) struct Watch(Inotify);
 
 impl Watch {
-    /// Some event must be asked for; that of an unmount always comes.
+    /// At least one event is required; that of an unmount always comes.
     fn on(dir: &Path, events: AddWatchFlags) -> Result<Self> {
         let failed = |e| Error::new(Step::Watch, dir.display().to_string(), e);
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).map_err(failed)?;
@@ -327,7 +325,7 @@ impl Watch {
     }
 }
 
-/// Is binfmt_misc mounted on the host, whose first process is in sight?
+/// Is binfmt_misc mounted on the host? Requires `--pid=host`.
 pub(crate) fn is_mounted_on_host() -> bool {
     let look = || {
         enter_host()?;
@@ -336,7 +334,7 @@ pub(crate) fn is_mounted_on_host() -> bool {
     sys::in_child(look).is_ok()
 }
 
-/// Sees to it that binfmt_misc is mounted on the host, from a process that may end with that mount namespace.
+/// Mounts binfmt_misc on the host if it isn't. The calling process stays in that mount namespace.
 fn mount_on_host() -> std::result::Result<(), Errno> {
     enter_host()?;
     match Binfmt::at(USUAL_DIR).is_mounted() {

@@ -79,18 +79,18 @@ pub(crate) fn check_proc() -> Result<()> {
     }
 }
 
-/// What a security module confines this process to.
+/// How a security module confines this process.
 pub(crate) struct Confinement {
-    /// Which module.
+    /// The module.
     pub(crate) by: &'static str,
     /// Its profile or domain.
     pub(crate) label: String,
-    /// What lifts it.
+    /// The option of engines that lifts it.
     pub(crate) option: &'static str,
 }
 
 impl Confinement {
-    /// By AppArmor or SELinux, if one of them says so.
+    /// By AppArmor or SELinux, if any.
     pub(crate) fn look() -> Option<Self> {
         let label = std::fs::read_to_string("/proc/self/attr/current").ok()?;
         let label = label.trim_end_matches(['\n', '\0']);
@@ -103,7 +103,7 @@ impl Confinement {
     }
 }
 
-/// The sysctl that forbids ordinary users to make user namespaces, and the setting that allows it.
+/// The setting that would allow user namespaces to ordinary users, if a sysctl forbids them.
 pub(crate) fn user_namespaces_forbidden_by() -> Option<&'static str> {
     let is = |name: &str, value: &str| {
         let set = std::fs::read_to_string(format!("/proc/sys/{}", name.replace('.', "/")));

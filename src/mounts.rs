@@ -1,4 +1,4 @@
-//! Private mount namespaces, and what is mounted in them: binfmt_misc, tmpfs, overlay. Nothing here reaches the host.
+//! Private mount namespaces, and mounts in them: binfmt_misc, tmpfs, overlay. The host is not affected.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -19,13 +19,13 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use crate::binfmt::USUAL_DIR;
 use crate::error::{Cause, Error, Result, Step};
 
-/// Directories that can serve as mount points: the image's own, then one that every kernel with binfmt_misc has.
+/// Mount points, in the order of preference: that of the image, then one that every kernel with binfmt_misc has.
 const MOUNT_POINTS: [&str; 2] = ["/qus/anchor", USUAL_DIR];
 
 /// `OVERLAYFS_SUPER_MAGIC` in include/uapi/linux/magic.h.
 const OVERLAYFS: FsType = FsType(0x794c_7630);
 
-/// Leaves the mount namespace that this process shares with others: what is mounted from now on ends with it.
+/// Enters a new mount namespace, whose mounts end with this process.
 pub(crate) fn enter_private_namespace() -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNS).map_err(|e| Error::new(Step::Unshare, "the mount namespace", e))?;
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
@@ -33,31 +33,31 @@ pub(crate) fn enter_private_namespace() -> Result<()> {
         let error = Error::new(Step::Mount, "/ with MS_PRIVATE", errno);
         match errno {
             Errno::EINVAL => error.hint(
-                "the root directory here is no mount point (a plain chroot): bind-mount it onto itself first",
+                "the root directory is not a mount point (a plain chroot): first run `mount --bind DIR DIR` outside",
             ),
             _ => error,
         }
     })
 }
 
-/// A directory that something may be mounted on for a moment.
+/// A directory for temporary mounts.
 ///
 /// # Errors
-/// [`Step::Mount`], where there is none: this kernel has no binfmt_misc.
+/// [`Step::Mount`] if there is none, as without binfmt_misc in the kernel.
 pub(crate) fn mount_point() -> Result<&'static str> {
     let is_dir = |p: &&str| Path::new(p).is_dir();
-    // The kernel makes the second one together with the module.
+    // The second one exists with the module.
     MOUNT_POINTS.into_iter().find(is_dir).ok_or_else(|| no_binfmt(Path::new(USUAL_DIR), Errno::ENODEV))
 }
 
-/// A mount point with nothing on it: what an earlier command of this run has mounted there, or what this namespace has inherited
-/// a copy of, would keep handlers for as long as this process lives, or refuse the same file system above it.
+/// A mount point without mounts. Those of an earlier command, or copies from another namespace, would keep handlers while this process
+/// runs, or make mounting the same file system fail.
 ///
 /// # Errors
-/// [`Step::Mount`], where `at` is no directory.
+/// [`Step::Mount`] if `at` isn't a directory.
 pub(crate) fn cleared_mount_point(at: Option<&Path>) -> Result<&Path> {
     let at = at.map_or_else(|| mount_point().map(Path::new), Ok)?;
-    // Whatever is mounted there first would be blamed.
+    // Otherwise the error would be that of the first mount.
     let metadata = std::fs::metadata(at).map_err(Cause::from);
     let is_dir = metadata.and_then(|m| m.is_dir().then_some(()).ok_or(Errno::ENOTDIR.into()));
     is_dir.map_err(|why| Error::new(Step::Mount, format!("binfmt_misc on {}", at.display()), why))?;
@@ -81,7 +81,7 @@ fn no_binfmt(at: &Path, errno: Errno) -> Error {
     }
 }
 
-/// Mounts an empty file system in memory. It grows with what is written to it.
+/// Mounts an empty tmpfs.
 pub(crate) fn mount_tmpfs(at: &Path) -> Result<()> {
     mount(Some("qus"), at, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=755"))
         .map_err(|e| Error::new(Step::Mount, format!("tmpfs on {}", at.display()), e))
@@ -90,9 +90,9 @@ pub(crate) fn mount_tmpfs(at: &Path) -> Result<()> {
 /// Mounts a directory of emulators at `at`, so that what is mounted on its root stays there whatever becomes of the directory; how
 /// many mounts that took, none where it can't be had.
 ///
-/// A directory that somebody deletes loses what is mounted on it, and an engine with plain directories (`vfs`) deletes the
-/// container's. So an overlay goes in between, whose root nobody can delete. An overlay's own directories (the container's root
-/// in most engines) are deleted below it, which doesn't touch them. With `own`, there is an overlay of this process' in any case.
+/// A deleted directory loses its mounts, and an engine with plain directories (`vfs`) deletes the container's. So an overlay is put in
+/// between, whose root nobody can delete. If the directory is on an overlay, as with most engines, the deletion happens below that,
+/// and does no harm. With `own`, there is always an overlay of this process.
 pub(crate) fn mount_lasting(dir: &Path, at: &Path, own: bool) -> Result<usize> {
     let failed = |e: Errno| Error::new(Step::Mount, format!("{} on {}", dir.display(), at.display()), e);
     let is_overlay = || statfs(dir).is_ok_and(|s| s.filesystem_type() == OVERLAYFS);
@@ -103,14 +103,14 @@ pub(crate) fn mount_lasting(dir: &Path, at: &Path, own: bool) -> Result<usize> {
     Ok(mount_overlay(dir, at).map_or(0, |()| 2))
 }
 
-/// A read-only overlay of the directory. It needs two layers: the other one is an empty tmpfs, mounted where the overlay goes then.
+/// Mounts a read-only overlay of the directory. An overlay requires two layers: the other one is an empty tmpfs below it.
 fn mount_overlay(dir: &Path, at: &Path) -> nix::Result<()> {
-    // Named by its descriptor: commas, colons and backslashes in a path would mean something in the options.
+    // By descriptor: commas, colons and backslashes in a path would have a meaning in the options.
     let lower = open(dir, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
     if at.display().to_string().contains([',', ':', '\\']) {
         return Err(Errno::EINVAL);
     }
-    // What may not be executed there may not be executed here.
+    // Keep noexec and nosuid.
     let inherited = statvfs(dir)?.flags();
     let mut flags = MsFlags::MS_NODEV | MsFlags::MS_RDONLY;
     flags.set(MsFlags::MS_NOEXEC, inherited.contains(FsFlags::ST_NOEXEC));
@@ -118,15 +118,15 @@ fn mount_overlay(dir: &Path, at: &Path) -> nix::Result<()> {
     mount(Some("qus"), at, Some("tmpfs"), MsFlags::MS_NODEV, Some("mode=755,size=4k"))?;
     let layers = format!("lowerdir={}:{}", at.display(), own_path(&lower).display());
     mount(Some("qus"), at, Some("overlay"), flags, Some(layers.as_str())).inspect_err(|_| {
-        // The tmpfs below does no harm if it stays.
+        // Harmless if this fails.
         let _ = umount2(at, MntFlags::MNT_DETACH);
     })
 }
 
-/// Copies an emulator, with its permissions, to `to`.
+/// Copies an emulator with its permissions.
 ///
 /// # Errors
-/// [`Step::Copy`]: EACCES where the file may not be executed, as its file system is mounted noexec.
+/// [`Step::Copy`]; EACCES if its file system is mounted noexec.
 pub(crate) fn copy(file: &Path, to: &Path) -> Result<()> {
     let failed = |why: Cause| Error::new(Step::Copy, format!("{} into memory", file.display()), why);
     let no_exec = statvfs(file).is_ok_and(|s| s.flags().contains(FsFlags::ST_NOEXEC));
@@ -137,7 +137,7 @@ pub(crate) fn copy(file: &Path, to: &Path) -> Result<()> {
         let mut from = File::open(file)?;
         let mode = from.metadata()?.mode();
         let mut to = File::options().write(true).create_new(true).mode(mode).open(to)?;
-        // The standard library's copy knows more ways than are needed here, in ten kilobytes.
+        // The standard library's copy would add 10 KB.
         let mut buffer = [0; 1 << 14];
         loop {
             match from.read(&mut buffer)? {
@@ -187,7 +187,7 @@ fn unescaped(shown: &[u8]) -> PathBuf {
     PathBuf::from(OsString::from_vec(path))
 }
 
-/// The path by which this process, and no other, reaches what its descriptor stands for.
+/// The path to an open file, for this process only.
 pub(crate) fn own_path(fd: &impl AsRawFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
 }

@@ -1,11 +1,10 @@
-//! Does a program of this architecture run here, and by what? Answered by running one.
+//! Runs tiny programs to find out which architectures run here, and what runs them. Registers nothing.
 //!
-//! The programs are a hundred bytes each (docs/probes.md): one exits with `(argv[0][0] + geteuid()) & 0xff`, so its status
-//! says that it ran and whether it saw the `argv[0]` that it was given. Each is traced up to its first instruction, where
-//! `/proc/PID/exe` names what the kernel has loaded: the program itself (native) or an interpreter. It registers nothing.
+//! A program has some hundred bytes (docs/probes.md). It exits with `(argv[0][0] + geteuid()) & 0xff`, so its status shows that it
+//! ran, and whether it saw its own `argv[0]`. It is traced up to its first instruction, where `/proc/PID/exe` is what the kernel has
+//! loaded: the program itself (native) or an interpreter.
 //!
-//! What the kernel runs *itself* is a question of its own: a handler may take such programs before it. It is put with a program
-//! that the kernel runs as well as any other, and handlers don't know ([`natives`]).
+//! Whether the kernel runs an architecture natively is found out by a program that no handler takes ([`natives`]).
 
 mod programs;
 
@@ -25,69 +24,69 @@ use crate::error::{Cause, Error, Step};
 use crate::host::{self, Confinement};
 use crate::sys::{self, CHILD_LIMIT, Change, KILL_LIMIT};
 
-/// How many run at the same time: more than two to four gains nothing (docs/probes.md).
+/// How many run concurrently: more gains nothing (docs/probes.md).
 const WIDTH: usize = 4;
 
-/// One that takes longer than this is likely to hang, and holds up nobody else.
+/// One that takes longer probably hangs, and others no longer wait for it.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// `e_ident[EI_VERSION]`: the kernel's ELF loader doesn't look at it (fs/binfmt_elf.c), and every QEMU's pattern does.
+/// `e_ident[EI_VERSION]`: ignored by the kernel's ELF loader (fs/binfmt_elf.c), and compared by all patterns of QEMU.
 const EI_VERSION: usize = 6;
 
-/// `e_ident[EI_PAD]` and what is before it: no kernel and no QEMU looks at these bytes, and no pattern of ours.
+/// `EI_ABIVERSION` and `EI_PAD`: ignored by kernel, QEMU and all patterns of qus.
 const FREE: std::ops::Range<usize> = 8..16;
 
-/// A value that no mask in use (0xff, 0xfe) takes for `EV_CURRENT`, and no handler asks for.
+/// Differs from `EV_CURRENT` under all masks in use (0xff, 0xfe), and no handler has it.
 const NO_VERSION: u8 = 0xf0;
 
-/// Eight bytes that a program can carry, and that a handler can ask for.
+/// Eight bytes in a program that a handler can compare.
 pub(crate) type Mark = [u8; 8];
 
-/// What came of running a program of one architecture.
+/// The result of running a program.
 #[derive(Debug)]
 pub(crate) enum Verdict {
     /// It ran.
     Ran {
         /// What ran it.
         by: RanBy,
-        /// Did it see the `argv[0]` that it was given? Without flag `P` it sees its path.
+        /// Did it see its own `argv[0]`? Without flag `P`, it sees its path.
         argv0: bool,
         /// From fork to exit.
         took: Duration,
     },
-    /// The kernel would not execute it: ENOEXEC where nothing is registered for it.
+    /// execve failed: ENOEXEC if there is no handler.
     Refused(Errno),
-    /// This signal ended what was running it.
+    /// This signal ended its interpreter.
     Died(i32),
-    /// It did not finish within [`CHILD_LIMIT`], and was ended.
+    /// It was killed after [`CHILD_LIMIT`].
     TimedOut,
-    /// Something ran and exited with a status that the program never gives.
+    /// It exited with a status that the program never has.
     Exited(i32),
-    /// It could not be tried at all.
+    /// It could not be tried.
     Untried(Errno),
 }
 
-/// Does the kernel run programs of an architecture itself, whatever handlers there are?
+/// Does the kernel run programs of an architecture without handlers?
 #[derive(Debug)]
 pub(crate) enum Native {
-    /// It does: a handler would take them away from it.
+    /// Yes.
     Yes,
-    /// It doesn't.
+    /// No.
     No,
-    /// That could not be seen, because of this.
+    /// Unknown, because of this verdict.
     Unclear(Verdict),
 }
 
 impl Native {
-    /// Does it?
+    /// Is it [`Native::Yes`]?
     pub(crate) const fn is_yes(&self) -> bool {
         matches!(self, Self::Yes)
     }
 
-    /// What a program says that the kernel alone can run.
+    /// From the verdict of a program that no handler takes.
     fn of(verdict: Verdict) -> Self {
         match verdict {
-            // Where nothing can be traced (under emulation), nothing but the kernel is likely to have run it.
+            // Unknown: under emulation, nothing can be traced.
             Verdict::Ran { by: RanBy::Kernel | RanBy::Unknown, .. } => Self::Yes,
             Verdict::Refused(Errno::ENOEXEC) => Self::No,
             other => Self::Unclear(other),
@@ -98,11 +97,11 @@ impl Native {
 /// What ran a program.
 #[derive(Debug)]
 pub enum RanBy {
-    /// This kernel itself.
+    /// The kernel.
     Kernel,
-    /// An interpreter: this file, opened through the running process.
+    /// This interpreter, opened through /proc/PID/exe.
     Interpreter(File),
-    /// Not known: it could not be traced (that is so under emulation).
+    /// Unknown: it could not be traced, as under emulation.
     Unknown,
 }
 
@@ -112,7 +111,7 @@ impl Verdict {
         matches!(self, Self::Ran { .. })
     }
 
-    /// Was it kept from running by something else than its architecture? Then it says nothing of that.
+    /// Did it fail for a reason that says nothing about its architecture?
     pub(crate) const fn is_unclear(&self) -> bool {
         match self {
             Self::Untried(_) => true,
@@ -122,14 +121,14 @@ impl Verdict {
     }
 }
 
-/// Does the kernel give this answer whatever architecture a program is of? EACCES and EPERM: files in memory must not be
-/// executed (the sysctl `vm.memfd_noexec`, a security module). The rest: it has run out of something, or a disk is broken.
+/// Is this an errno that doesn't depend on the architecture? EACCES and EPERM: memory files must not be executed (the sysctl
+/// `vm.memfd_noexec`, a security module). The others: out of resources, or a broken disk.
 const fn is_refused_to_all(errno: Errno) -> bool {
     use Errno::{EACCES, EAGAIN, EIO, EMFILE, ENFILE, ENOMEM, EPERM, ETXTBSY};
     matches!(errno, EACCES | EAGAIN | EIO | EMFILE | ENFILE | ENOMEM | EPERM | ETXTBSY)
 }
 
-/// Why programs of this architecture don't run, for a verdict that says that they don't.
+/// The error for a verdict other than [`Verdict::Ran`].
 pub(crate) fn failure(arch: &Arch, verdict: &Verdict) -> Error {
     let failed = |why: Cause| Error::new(Step::Prove, format!("{} programs", arch.name), why);
     match verdict {
@@ -141,7 +140,7 @@ pub(crate) fn failure(arch: &Arch, verdict: &Verdict) -> Error {
         Verdict::Died(signal) => {
             let signal = Signal::try_from(*signal).map_or(format!("signal {signal}"), |s| s.to_string());
             failed(format!("their interpreter died of {signal}").into())
-                .hint("another version of QEMU may do better: images are tagged by it")
+                .hint("try another version of QEMU: images are tagged by version")
         }
         Verdict::TimedOut => failed(format!("they did not finish in {} s", CHILD_LIMIT.as_secs()).into()),
         Verdict::Exited(code) => failed(format!("their interpreter exited with status {code}").into()),
@@ -149,20 +148,20 @@ pub(crate) fn failure(arch: &Arch, verdict: &Verdict) -> Error {
     }
 }
 
-/// What forbids to execute programs in memory.
+/// Explains that programs in memory can't be executed.
 fn forbidden() -> String {
     let sysctl = std::fs::read_to_string("/proc/sys/vm/memfd_noexec").is_ok_and(|set| set.trim() == "2");
     let by = match Confinement::look() {
         _ if sysctl => "vm.memfd_noexec=2 forbids that; `sysctl vm.memfd_noexec=1` allows it".to_owned(),
         Some(Confinement { by, label, option }) => {
-            format!("{by}'s {label} may forbid that; a container may with {option}")
+            format!("{by} may forbid that ({label}); run the container with {option}")
         }
         None => "a security module may forbid that".to_owned(),
     };
-    format!("programs in memory can't be executed here: {by}")
+    format!("cannot execute programs in memory: {by}")
 }
 
-/// The program of a row; every row has one.
+/// The program of an architecture.
 fn program(arch: &Arch) -> &'static [u8] {
     let found = programs::PROGRAMS.binary_search_by_key(&arch.name, |(name, _)| name);
     found.map_or(&[], |i| programs::PROGRAMS[i].1)
@@ -177,7 +176,7 @@ fn marked(arch: &Arch, mark: Mark) -> Vec<u8> {
     program
 }
 
-/// The same program, for the kernel alone: no handler of QEMU's kind takes it.
+/// The same program, which no handler for QEMU takes.
 fn unhandled(arch: &Arch) -> Vec<u8> {
     let mut program = marked(arch, [NO_VERSION; 8]);
     if let Some(version) = program.get_mut(EI_VERSION) {
@@ -186,23 +185,23 @@ fn unhandled(arch: &Arch) -> Vec<u8> {
     program
 }
 
-/// A child that is at work.
+/// A running child.
 struct Running {
     pid: Pid,
     index: usize,
     program: File,
     started: Instant,
-    /// When it is killed; when it has been, when it is given up.
+    /// When it will be killed; once it is, when to stop waiting for it.
     until: Instant,
     is_late: bool,
     by: Option<RanBy>,
-    /// Why it could not execute its program, if that is so.
+    /// The error of execve.
     refused: Option<Errno>,
-    /// Why it could not be let go, if that is so.
+    /// The error of detaching it.
     stuck: Option<Errno>,
 }
 
-/// What the exit status says, for the process that asks.
+/// Predicts exit statuses.
 #[derive(Clone, Copy)]
 struct Challenge {
     argv0: u8,
@@ -210,8 +209,7 @@ struct Challenge {
 }
 
 impl Challenge {
-    /// An `argv[0]` whose answer can't be mistaken for an errno (of [`honours_set_uid`]), nor for the answer of a program that saw
-    /// its path.
+    /// Chooses an `argv[0]` whose status is neither an errno (of [`honours_setuid`]) nor that of a program that saw its path.
     fn new() -> Self {
         let euid = geteuid().as_raw().to_le_bytes()[0];
         let argv0 = [200u8, 201, 202]
@@ -226,23 +224,23 @@ impl Challenge {
     }
 }
 
-/// Runs a program of each of these architectures; the verdicts are in the same order.
+/// Runs a program of each architecture; the verdicts are in the same order.
 pub(crate) fn run(arches: &[&Arch]) -> Vec<Verdict> {
     run_marked(arches, [0; 8])
 }
 
-/// Runs one.
+/// Runs a program of one.
 pub(crate) fn run_one(arch: &Arch) -> Verdict {
     run(&[arch]).remove(0)
 }
 
-/// Runs one of every architecture.
+/// Runs a program of every architecture.
 pub(crate) fn run_every() -> Vec<(&'static Arch, Verdict)> {
     let every: Vec<_> = ARCHES.iter().collect();
     every.iter().copied().zip(run(&every)).collect()
 }
 
-/// Is there anything that a handler runs? Where that can't be told, there may be.
+/// May a handler run any program? `true` if unknown.
 pub(crate) fn may_run_by_handlers() -> bool {
     let every: Vec<_> = ARCHES.iter().collect();
     let others = every.iter().zip(natives(&every)).filter(|(_, native)| !native.is_yes());
@@ -250,12 +248,12 @@ pub(crate) fn may_run_by_handlers() -> bool {
     sys::executes_any(programs, Instant::now() + CHILD_LIMIT).unwrap_or(true)
 }
 
-/// Runs programs that carry this mark: a handler whose pattern asks for it takes those only.
+/// Runs programs with this mark, which a handler can compare.
 pub(crate) fn run_marked(arches: &[&Arch], mark: Mark) -> Vec<Verdict> {
     run_all(arches.iter().map(|arch| marked(arch, mark)).collect(), CHILD_LIMIT)
 }
 
-/// Has an emulator run a program of this architecture, without any handler.
+/// Runs a program by this emulator, without a handler.
 pub(crate) fn run_by(emulator: &File, arch: &Arch) -> Verdict {
     let started = Instant::now();
     let raw = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or(Errno::EIO as i32));
@@ -301,7 +299,7 @@ fn run_each(programs: Vec<Vec<u8>>, limit: Duration) -> Vec<Verdict> {
             Ok(Some((pid, change))) => settle(pid, change, &mut running, &mut verdicts, &challenge),
             Ok(None) => {
                 let now = Instant::now();
-                // It was killed, and can't die: it hangs in the kernel.
+                // Killed, but it hangs in the kernel.
                 let stuck = running.extract_if(.., |r| r.is_late && r.until <= now);
                 verdicts.extend(stuck.map(|r| (r.index, Verdict::TimedOut)));
                 for late in running.iter_mut().filter(|r| r.until <= now) {
@@ -319,12 +317,12 @@ fn run_each(programs: Vec<Vec<u8>>, limit: Duration) -> Vec<Verdict> {
     verdicts.into_iter().map(|(_, verdict)| verdict).collect()
 }
 
-/// Does a set-uid program of this architecture get its owner's rights, as flag `C` promises? `at` is a directory to mount on.
+/// Does a setuid program of this architecture gain its owner's privileges (flag `C`)? `at` is a mount point for it.
 ///
 /// # Errors
-/// Why that can't be seen here: EPERM under `no_new_privs`, EINVAL in a user namespace with a single user.
-pub(crate) fn honours_set_uid(arch: &Arch, at: &str) -> Result<bool, Errno> {
-    /// Any user but root, whose rights we have already; 9 is `news` on most systems, and owns nothing here.
+/// EPERM under `no_new_privs`, EINVAL in a user namespace with a single user; those of mount and execve.
+pub(crate) fn honours_setuid(arch: &Arch, at: &str) -> Result<bool, Errno> {
+    /// Any user but root: `news` on most systems.
     const OWNER: u8 = 9;
     if sys::has_no_new_privileges() {
         return Err(Errno::EPERM);
@@ -340,10 +338,9 @@ pub(crate) fn honours_set_uid(arch: &Arch, at: &str) -> Result<bool, Errno> {
     }
 }
 
-/// Which of these does the kernel run itself? The answers are in the same order.
+/// Which of these does the kernel run natively? The answers are in the same order.
 ///
-/// The kernel's word for what it is comes before any trial, and so does its family: it doesn't run others. The rest is tried with
-/// programs that only the kernel runs, so that it doesn't matter which handlers there are.
+/// The architecture and family that the kernel reports come first. The rest is tried with programs that no handler takes.
 pub(crate) fn natives(arches: &[&Arch]) -> Vec<Native> {
     let kernel = host::kernel_arch();
     let known = |arch: &Arch| match kernel {
@@ -355,25 +352,24 @@ pub(crate) fn natives(arches: &[&Arch]) -> Vec<Native> {
     arches.iter().filter_map(|arch| known(arch).or_else(|| tried.next().map(Native::of))).collect()
 }
 
-/// An architecture, what ran its program, and whether the kernel runs it without handlers.
+/// An architecture, the verdict on its program, and whether it is native.
 pub(crate) type Surveyed = (&'static Arch, Verdict, Native);
 
-/// Tries all architectures both ways.
+/// Tries all architectures, with and without handlers.
 pub(crate) fn survey() -> Vec<Surveyed> {
     let natives = natives(&ARCHES.iter().collect::<Vec<_>>());
     run_every().into_iter().zip(natives).map(|((arch, verdict), native)| (arch, verdict, native)).collect()
 }
 
-/// Does the kernel run programs of this architecture itself?
+/// Does the kernel run this architecture natively?
 pub(crate) fn is_native(arch: &Arch) -> bool {
     natives(&[arch])[0].is_yes()
 }
 
-/// Does this host execute programs of that machine, for emulators: those that qus is one of, emulated or not, and those that the
-/// kernel runs itself?
+/// Can emulators for that machine run here? Those for the architecture of qus can, emulated or not, and native ones.
 pub(crate) fn is_runnable(machine: Machine) -> bool {
     let is_of = |arch: &Arch| arch.machine_bytes() == machine;
-    // What needs no trial comes first: most emulators are programs of the architecture that qus is one of.
+    // First without a trial: most emulators are of the architecture of qus.
     is_of(host::build_arch()) || ARCHES.iter().find(|arch| is_of(arch)).is_some_and(is_native)
 }
 
@@ -397,15 +393,14 @@ fn settle(
     let child = &mut running[at];
     let verdict = match change {
         Change::Stopped(signal) => {
-            // The first stop is the one that execve causes; any other signal is the program's own affair.
+            // The first stop is that of execve; other signals belong to the program.
             let passed_on = if signal == libc::SIGTRAP && child.by.is_none() {
                 child.by = Some(loaded(pid, &child.program));
                 None
             } else {
                 Some(signal)
             };
-            // One that can't be let go would stand still for ever, and we would wait for it. How a child ended, this one or one
-            // that has died meanwhile, is what the next wait reports.
+            // A child that can't be detached would stay stopped forever. The next wait reports how it ended.
             if let Err(errno) = sys::detach(pid, passed_on) {
                 child.stuck = Some(errno);
                 sys::end(pid);
@@ -415,9 +410,9 @@ fn settle(
         Change::Died(signal) => match child {
             Running { is_late: true, .. } => Verdict::TimedOut,
             Running { stuck: Some(errno), .. } => Verdict::Untried(*errno),
-            // The kernel had loaded it, and somebody ended it (out of memory): that says nothing of its architecture.
+            // Loaded natively, then killed (out of memory): that says nothing about its architecture.
             Running { by: Some(RanBy::Kernel), .. } => Verdict::Untried(Errno::EINTR),
-            // The kernel took it, and could not load it: pages of 16k, for one, don't hold programs that are laid out for 4k.
+            // The kernel could not load it, such as a program for 4K pages with 16K ones.
             Running { by: None, .. } if signal == libc::SIGSEGV => Verdict::Refused(Errno::ENOEXEC),
             _ => Verdict::Died(signal),
         },
@@ -436,7 +431,7 @@ fn settle(
     verdicts.push((running.swap_remove(at).index, verdict));
 }
 
-/// What the kernel has loaded into a child that stands at its first instruction.
+/// What the kernel has loaded into a child that is stopped at its first instruction.
 fn loaded(pid: Pid, program: &File) -> RanBy {
     let Ok(exe) = File::open(format!("/proc/{pid}/exe")) else { return RanBy::Unknown };
     match (identity(&exe), identity(program)) {
@@ -449,12 +444,12 @@ fn loaded(pid: Pid, program: &File) -> RanBy {
 /// Device and inode of an open file.
 pub(crate) type Identity = (u64, u64);
 
-/// Which file this is; `None` where even that can't be read.
+/// The identity of an open file, if it can be read.
 pub(crate) fn identity(file: &File) -> Option<Identity> {
     file.metadata().map(|m| identity_of(&m)).ok()
 }
 
-/// The same, of what is known about it.
+/// The identity of a file with that metadata.
 pub(crate) fn identity_of(metadata: &Metadata) -> Identity {
     (metadata.dev(), metadata.ino())
 }

@@ -1,8 +1,8 @@
-//! Which binfmt_misc is ours: the one of the user namespace that this process is in, whatever is mounted where.
+//! Finds the binfmt_misc of the user namespace of this process.
 //!
-//! Since Linux 6.7 each user namespace may have an instance of its own. An exec asks the nearest namespace that ever mounted one,
-//! and from the first mount on that namespace doesn't see the outer handlers any more. So qus never takes an outer instance for
-//! its own, and doesn't mount where that would hide handlers, unless what they run was carried over first.
+//! Since Linux 6.7, each user namespace may have its own instance. An exec uses that of the nearest namespace that ever mounted one,
+//! so from its first mount on, a namespace no longer sees the outer handlers. qus never takes an outer instance for its own, and
+//! doesn't mount one that would hide handlers, unless their targets are registered in it as well.
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -24,21 +24,21 @@ const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 /// The namespaces that this process is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Namespaces {
-    /// Is our mount namespace the host's? Mounts made in it stay when we exit.
+    /// Is this the host's mount namespace? Its mounts stay after qus exits.
     pub(crate) on_host: bool,
-    /// It isn't, but the host's first process is in sight (`--pid=host`), and with it that namespace, if we may enter it.
+    /// It isn't, but the host's first process is visible (`--pid=host`), and with it that namespace, if qus may enter it.
     pub(crate) host_in_sight: bool,
-    /// Are we in a user namespace that isn't the initial one (rootless)?
+    /// Is this a user namespace other than the initial one (rootless)?
     pub(crate) in_user_namespace: bool,
     /// Is its root also the root of the namespace around it?
     is_outer_root: bool,
 }
 
 impl Namespaces {
-    /// Looks at /proc.
+    /// Reads /proc.
     ///
     /// # Errors
-    /// [`Step::Read`], where no /proc of this PID namespace is mounted.
+    /// [`Step::Read`] if /proc doesn't belong to this PID namespace.
     pub(crate) fn look() -> Result<Self> {
         host::check_proc()?;
         let inode = |path: &str| std::fs::metadata(path).map(|m| m.ino());
@@ -52,35 +52,35 @@ impl Namespaces {
         let is_outer_root = uid_map.split_whitespace().take(2).eq(["0", "0"]);
         let on_host = match of_init {
             Some(theirs) => theirs == mounts,
-            // Without CAP_SYS_PTRACE we may not ask for process 1's namespace, but see its mounts.
+            // Without CAP_SYS_PTRACE, the namespace of process 1 is hidden, but its mounts are not.
             None => sees_init && mounts::are_shared_with("/proc/1/mountinfo"),
         };
         let host_in_sight = sees_init && !on_host && !in_user_namespace;
         Ok(Self { on_host, host_in_sight, in_user_namespace, is_outer_root })
     }
 
-    /// Is this user namespace's own binfmt_misc mounted at `dir`? An outer one may be, that this namespace has inherited.
+    /// Is the binfmt_misc of this user namespace mounted at `dir`? It may be an inherited outer one.
     ///
     /// # Errors
-    /// [`Step::List`], where something stands in the way.
+    /// [`Step::List`], [`Step::Open`].
     pub(crate) fn is_own_mounted(self, dir: &Path) -> Result<bool> {
         if !Binfmt::at(dir).is_mounted()? {
             return Ok(false);
         }
         let root = File::open(dir).map_err(|e| Error::new(Step::Open, dir.display().to_string(), e))?;
-        // Its files belong to the root of the namespace that has mounted it; an outer root may be root in here, too.
+        // Its files belong to the root user of the namespace that mounted it, who may be root here as well.
         let is_roots = root.metadata().is_ok_and(|m| m.uid() == 0);
         Ok(is_roots && (!self.in_user_namespace || !self.is_outer_root || sys::owns_file_system(&root)))
     }
 
-    /// The rows whose programs run through handlers of an outer user namespace: a first mount of binfmt_misc in this one would end
-    /// that, and none where it has been mounted in this one before.
+    /// The architectures that outer handlers run, which a first mount of binfmt_misc in this user namespace would end. None if it has
+    /// an instance already.
     ///
-    /// Whose a handler is, is told by its emulator's file system: if one of those that run is on a file system that this user
-    /// namespace has mounted, as each anchor of qus is, this namespace has an instance, and what runs, runs by that.
+    /// It has one if the emulator of a program that runs is on a file system that this user namespace mounted, as each anchor of qus
+    /// is.
     ///
     /// # Errors
-    /// [`Step::Prove`], where nothing can be tried.
+    /// [`Step::Prove`] if programs can't be tried.
     pub(crate) fn run_by_outer_handlers(self, at: Option<&Path>) -> Result<Vec<&'static Arch>> {
         let is_own_seen = || {
             let mut seen = mounts::mounted(Some("binfmt_misc")).into_iter().chain(at.map(Path::to_owned));
@@ -103,7 +103,7 @@ impl Namespaces {
         let by_kernel = |v: &Verdict| matches!(v, Verdict::Ran { by: RanBy::Kernel, .. });
         let others = verdicts.iter().filter(|(_, v)| v.ran() && !by_kernel(v));
         let others: Vec<&'static Arch> = others.map(|(arch, _)| *arch).collect();
-        // What ran and could not be traced was run by a handler unless the kernel runs it without one.
+        // Untraced programs were run by a handler, unless the kernel runs them natively.
         let natives = probe::natives(&others);
         Ok(others
             .into_iter()
@@ -113,10 +113,10 @@ impl Namespaces {
             .collect())
     }
 
-    /// A binfmt_misc to look at, mounted in a private namespace if none of ours is in sight.
+    /// A binfmt_misc to list, mounted in a private mount namespace if necessary.
     ///
     /// # Errors
-    /// [`Step::Mount`], [`Step::List`]; the latter where a first mount would hide the outer handlers from this user namespace.
+    /// [`Step::Mount`]; [`Step::List`] if a first mount would hide the outer handlers from this user namespace.
     pub(crate) fn binfmt_for_reading(self, at: Option<&Path>) -> Result<Binfmt> {
         let dir = at.unwrap_or(Path::new(USUAL_DIR));
         if self.is_own_mounted(dir)? {
@@ -124,22 +124,24 @@ impl Namespaces {
         }
         let failed = |why: String| Error::new(Step::List, "this user namespace", why);
         let outer = self.run_by_outer_handlers(at).map_err(|Error { why, hint, .. }| {
-            let why = format!("cannot tell whether looking would hide the outer handlers from it: {why}");
+            let why =
+                format!("cannot tell whether a mount of binfmt_misc would hide the outer handlers: {why}");
             Error { hint, ..failed(why) }
         })?;
         if !outer.is_empty() {
             let names: Vec<_> = outer.iter().map(|arch| arch.name).collect();
             let why = format!(
-                "a first mount in it would hide the outer handlers for good, which seem to run {}",
+                "a first mount of binfmt_misc would hide the outer handlers for good, which run {}",
                 names.join(" ")
             );
-            return Err(failed(why).hint("list them on the host, or where this namespace's own is mounted"));
+            return Err(failed(why)
+                .hint("run `qus list` on the host, or where binfmt_misc of this namespace is mounted"));
         }
-        self.binfmt_of_our_own(at)
+        self.private_binfmt(at)
     }
 
-    /// A mount in a mount namespace of our own, that ends with this process and with what it executes.
-    pub(crate) fn binfmt_of_our_own(self, at: Option<&Path>) -> Result<Binfmt> {
+    /// A mount of it in a private mount namespace, which ends with this process and what it executes.
+    pub(crate) fn private_binfmt(self, at: Option<&Path>) -> Result<Binfmt> {
         let mounted = mounts::enter_private_namespace().and_then(|()| {
             let at = mounts::cleared_mount_point(at)?;
             mounts::mount_binfmt(at)?;
@@ -148,18 +150,17 @@ impl Namespaces {
         mounted.map_err(|e| self.explain(e))
     }
 
-    /// Another hint helps where a security module refuses a mount (with EACCES), and in a user namespace: there, the kernel's answer
-    /// is EPERM before Linux 6.7.
+    /// Hints for EACCES, by which a security module refuses a mount, and for EPERM in a user namespace, as before Linux 6.7.
     pub(crate) fn explain(self, error: Error) -> Error {
         match (&error.why, error.step) {
             (Cause::Errno(Errno::EACCES), Step::Mount) => match Confinement::look() {
                 Some(Confinement { by, label, option }) => {
-                    error.hint(format!("{by}'s {label} forbids it: run the container with {option}"))
+                    error.hint(format!("{by} forbids it ({label}): run the container with {option}"))
                 }
                 None => error,
             },
             (Cause::Errno(Errno::EPERM), Step::Mount | Step::Unshare) if self.in_user_namespace => error.hint(
-                "this is a user namespace (rootless): it takes Linux 6.7, its root and --privileged; else register on the host",
+                "in a user namespace (rootless), this requires Linux 6.7, its root user and --privileged; or register on the host",
             ),
             _ => error,
         }

@@ -149,7 +149,7 @@ fn files_name_the_emulators_that_exist() {
         assert_eq!(seen(&d, line), (named.into(), notes.into(), Some(0)), "{line}");
     }
     let (named, why, code) = seen(&d, "alpha sh4");
-    let expected = "qus: cannot write a file for alpha: there is no emulator in DIR; hint: --path names";
+    let expected = "qus: cannot write a file for alpha: no emulator in DIR; hint: set the directory";
     assert!(named.is_empty() && why.starts_with(expected) && code == Some(1), "{named} {why}");
     fs::remove_dir_all(d).unwrap();
 }
@@ -162,7 +162,7 @@ fn all_leaves_out_targets_without_an_emulator() {
     {
         let (found, notes, code) = seen(&d, line);
         assert_eq!((found.as_str(), code), (named, Some(0)));
-        let begin = "qus: note: left out, for there is no emulator in DIR: ";
+        let begin = "qus: note: left out, because there is no emulator in DIR: ";
         assert!(
             notes.starts_with(begin) && (notes.contains(left_out) || host_arch().family == "arm"),
             "{notes}"
@@ -183,10 +183,7 @@ fn an_export_without_emulators_is_refused_unless_forced() {
     for more in ["", &of_this] {
         let output = qus(&format!("export binfmt.d --path {} -e .", d.display()), &d);
         let said = String::from_utf8(output.stderr).unwrap();
-        assert!(
-            said.contains("cannot write a file for any target: there is no emulator in "),
-            "{more}: {said}"
-        );
+        assert!(said.contains("cannot write a file for any target: no emulator in "), "{more}: {said}");
         assert_eq!(
             (output.status.code(), fs::read_dir(&d).unwrap().count()),
             (Some(1), 3 + usize::from(!more.is_empty()))

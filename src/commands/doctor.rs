@@ -47,15 +47,15 @@ pub(super) fn doctor(report: &mut Report) -> Done {
     };
     findings.extend(flushing(place, &entries));
     findings.extend(host::user_namespaces_forbidden_by().map(|allowed| {
-        let seen = "users may make none: `qus run` and rootless engines need them";
+        let seen = "users must not create user namespaces, which `qus run` and rootless engines need";
         finding("namespaces", Grade::Warning, seen, Some(&format!("sysctl {allowed}")))
     }));
     let rows = probe::survey();
     findings.extend(entries.iter().map(|e| handler(e, &entries, &rows, place)));
     findings.extend(targets(&rows, &entries));
-    // Last, as it gives up what it looks through.
+    // Last, because it unmounts binfmt_misc.
     if is_mountable && !place.on_host && !would_last(place).unwrap_or(true) {
-        let seen = "what is registered from here would go with this process: exit code 3";
+        let seen = "handlers that are registered from here would vanish with the process (exit code 3)";
         findings.push(finding("keeping", Grade::Warning, seen, Some(&remedy_to_last(place, true))));
     }
     report.unhealthy |= findings.iter().any(|f| f.grade == Grade::Broken);
@@ -95,7 +95,7 @@ fn namespace(place: Namespaces) -> Finding {
     finding("place", Grade::Good, seen, None)
 }
 
-/// Has this process the one capability that it takes?
+/// Does this process have the required capability?
 fn privileges() -> Finding {
     /// `CAP_SYS_ADMIN` in include/uapi/linux/capability.h.
     const SYS_ADMIN: u32 = 21;
@@ -115,13 +115,13 @@ fn privileges() -> Finding {
     )
 }
 
-/// The security module that confines this process, and may be why it can't mount.
+/// The security module that confines this process, and may forbid to mount.
 fn confinement(refused: Option<&Error>) -> Option<Finding> {
     let Confinement { by, label, option } = Confinement::look()?;
     let is_why = refused.is_some_and(|e| e.why == Cause::Errno(Errno::EACCES));
     Some(if is_why {
         let remedy = format!("run the container with {option}");
-        finding(by, Grade::Broken, format!("{label} forbids to mount"), Some(&remedy))
+        finding(by, Grade::Broken, format!("{label} forbids mounting"), Some(&remedy))
     } else {
         finding(by, Grade::Good, label, None)
     })
@@ -151,17 +151,17 @@ fn mount(place: Namespaces, is_there: bool, enabled: bool) -> Finding {
     }
 }
 
-/// Where systemd-binfmt reads files from (binfmt.d(5)), and where a unit of ours is that comes back with it.
+/// The directories of systemd-binfmt (binfmt.d(5)), and that of units which start with it.
 const BINFMT_D: [&str; 4] =
     ["/etc/binfmt.d", "/run/binfmt.d", "/usr/local/lib/binfmt.d", "/usr/lib/binfmt.d"];
 const WANTED: &str = "/etc/systemd/system/systemd-binfmt.service.wants";
 
-/// systemd-binfmt writes -1 to `status` when it starts or stops, and registers only what its own files say. Where there is no
-/// file, it does neither.
+/// systemd-binfmt writes -1 to `status` when it starts or stops, and registers only what its files say. Without files, it does
+/// neither.
 fn flushing(place: Namespaces, entries: &[Entry]) -> Option<Finding> {
-    let is_ours =
+    let is_targets =
         |e: &&Entry| e.name.strip_prefix(PREFIX).is_some_and(|target| named(target).next().is_some());
-    let ours: Vec<_> = entries.iter().filter(is_ours).collect();
+    let ours: Vec<_> = entries.iter().filter(is_targets).collect();
     if !place.on_host || ours.is_empty() || !Path::new("/run/systemd/system").exists() {
         return None;
     }
@@ -181,13 +181,13 @@ fn flushing(place: Namespaces, entries: &[Entry]) -> Option<Finding> {
     let names = names.join(" ");
     let has_file = |dir: &&str| std::fs::read_dir(dir).is_ok_and(|mut files| files.next().is_some());
     let seen = if BINFMT_D.iter().any(has_file) || !kept.is_empty() {
-        format!("restarting systemd-binfmt, as packages do, removes {names}")
+        format!("a restart of systemd-binfmt, as by packages, removes {names}")
     } else {
         format!(
-            "systemd-binfmt has no file to read, and does nothing; a package that brings one has it remove {names}"
+            "systemd-binfmt has no files, and does nothing; with a file from a package, it will remove {names}"
         )
     };
-    // Files are for emulators that are on the host; what came from an image, the image brings back.
+    // Files need emulators on the host; those of an image need the unit.
     let dir = Path::new(&lost[0].interpreter).parent()?;
     let is_there = |e: &&Entry| {
         let path = Path::new(&e.interpreter);

@@ -1,4 +1,4 @@
-//! Files of handlers, which make the host's own tools register them when it boots.
+//! Files with handlers, for the host's own tools to register at boot.
 
 use std::path::Path;
 
@@ -23,39 +23,40 @@ pub(super) fn export(request: &Export, report: &mut Report) -> Done {
     let mut rows = request.targets.rows().collect();
     let own = take(&mut rows, &|a| if is_named { host.is_itself(a) } else { host.is_family(a) });
     if is_named && !own.is_empty() {
-        let why = "the host is of that architecture, and with such a handler no program would start there";
+        let why = "the host is of that architecture, and no program would start there with such a handler";
         return Err(Error::new(Step::Write, format!("a file for {own}"), why)
-            .hint("nothing was written: leave it out, or name the host that the files are for by --host"));
+            .hint("leave it out, or set the host that the files are for with --host"));
     }
     let mut note = |text: &str, names: String| {
         if !names.is_empty() {
             report.note(format!("{text}: {names}"));
         }
     };
-    note("left out, for they are the host's own family", own);
-    // Binaries that can be seen say by their names which there are; those of another host can't be seen.
+    note("left out, because they are of the host's own family", own);
+    // Only the emulators of this host are visible.
     let dir = options.dir();
     let is_images = options.dir.is_none() && dir != Path::new(HOST_DIR) && !Namespaces::look()?.on_host;
     let store = EmulatorDir::open(dir).ok().filter(|_| host.is_this && !is_images);
     let find =
         |arch: &Arch| store.as_ref().and_then(|s| s.find(arch.emulator, &options.prefix, &options.suffix));
     if host.is_this && !request.force {
-        // With a file for one that isn't there, the tool that reads it fails at each boot.
+        // With a file for a missing emulator, the host's tool would fail at each boot.
         let missing = take(&mut rows, &|arch| find(arch).is_none());
         let found_none = rows.is_empty() && !missing.is_empty();
         if found_none || is_named && !missing.is_empty() {
             let what = if is_named { &missing } else { "any target" };
-            let of = if is_images { "the image, not the host, has" } else { "there is no emulator in" };
+            let of =
+                if is_images { "this directory is in the image, not on the host:" } else { "no emulator in" };
             let why = format!("{of} {}", dir.display());
             return Err(Error::new(Step::Write, format!("a file for {what}"), why).hint(
-                "--path names the emulators' directory on that host; --force writes the files all the same",
+                "set the directory of the emulators on that host with --path, or write the files anyway with --force",
             ));
         }
-        note(&format!("left out, for there is no emulator in {}", dir.display()), missing);
+        note(&format!("left out, because there is no emulator in {}", dir.display()), missing);
     }
     if is_named && host.is_this {
         let native = take(&mut rows.clone(), &|a| probe::is_native(a));
-        note("this kernel runs these itself; with a handler, QEMU does", native);
+        note("this kernel runs these natively; with a handler, QEMU runs them", native);
     }
     if rows.is_empty() {
         return Err(Error::new(Step::Write, "any file", "no target is left"));

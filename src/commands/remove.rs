@@ -28,7 +28,7 @@ pub(super) fn remove(request: &Remove, report: &mut Report) -> Done {
         locked = Some(match binfmt.lock() {
             // /proc/sys may be read-only; a private mount isn't.
             Err(e) if is_read_only(&e) => {
-                binfmt = place.binfmt_of_our_own(at)?;
+                binfmt = place.private_binfmt(at)?;
                 binfmt.lock()?
             }
             locked => locked?,

@@ -49,7 +49,7 @@ fn prepare(targets: &Targets, options: &HandlerOptions) -> Result<()> {
     let (uid, gid) = sys::enter_user_namespace().map_err(hinted)?;
     let is_forbidden = |error: &Error| error.why == Cause::Errno(Errno::EPERM);
     let registrar = Namespaces::look()
-        .and_then(|place| place.binfmt_of_our_own(None)?.lock())
+        .and_then(|place| place.private_binfmt(None)?.lock())
         .map_err(|error| if is_forbidden(&error) { hinted(error) } else { error })?;
     for (arch, native) in rows.into_iter().zip(natives) {
         let is_native = native.is_yes();

@@ -111,7 +111,7 @@ pub(in crate::commands) fn remedy(place: Namespaces, is_persistent: bool) -> Str
     }
     if place.host_in_sight {
         hints.push(
-            "run with --privileged, or add --cap-add SYS_PTRACE --cap-add SYS_CHROOT: --pid=host needs them",
+            "run with --privileged, or add --cap-add SYS_PTRACE --cap-add SYS_CHROOT, which --pid=host requires",
         );
     }
     if place.in_user_namespace {

@@ -179,7 +179,7 @@ impl Site<'_> {
 
 /// Verifies flag `C`: does a setuid program gain its owner's privileges?
 fn judge_credentials(job: &Job, report: &mut Report) -> Result<()> {
-    match probe::honours_set_uid(job.arch, mounts::mount_point()?) {
+    match probe::honours_setuid(job.arch, mounts::mount_point()?) {
         Ok(true) => Ok(()),
         Ok(false) => {
             let what = format!("setuid {} programs", job.arch.name);

@@ -1,4 +1,4 @@
-# xtensa. No windows needed: nothing is called. No narrow instructions: not every core has them.
+# xtensa. No windows needed: no calls. No narrow instructions: not every core has them.
 	.begin	no-transform
 	l32i	a7, a1, 4		# argv[0]
 	l8ui	a7, a7, 0
