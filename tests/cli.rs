@@ -98,7 +98,7 @@ fn documented_command_lines_parse_as_documented() {
 
 #[test]
 fn json_and_quiet_may_precede_the_verb() {
-    for (before, behind) in [
+    for (before, after) in [
         ("--json install arm", "install arm --json"),
         ("--quiet install arm", "install --quiet arm"),
         ("-q check arm", "check --quiet arm"),
@@ -111,7 +111,7 @@ fn json_and_quiet_may_precede_the_verb() {
         ("--json --install arm", "--install arm --json"),
         ("-json --version", "--version --json"),
     ] {
-        assert_eq!(asked(&format!("qus {before}")), asked(&format!("qus {behind}")), "{before}");
+        assert_eq!(asked(&format!("qus {before}")), asked(&format!("qus {after}")), "{before}");
         assert!(asked(&format!("qus {before}")).is_ok(), "{before}");
     }
     assert!(asked("qus --json install arm").unwrap().json && asked("qus -q install arm").unwrap().quiet);

@@ -82,7 +82,7 @@ fn the_steps_of_an_install_have_no_cycle() {
         })
         .collect();
     let names: Vec<_> = left.iter().map(|(name, _)| name.clone()).collect();
-    // Whoever imports nothing that is left is below the others.
+    // A module that imports none of the rest is below them.
     while !left.is_empty() {
         let before = left.len();
         let still: Vec<_> = left.iter().map(|(name, _)| name.clone()).collect();

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use qus::arch::{ARCHES, named};
 use qus::rule::{Entry, Match};
 
-/// Offset of the byte, then upstream's (magic, mask) and ours. A pattern is zero behind its end.
+/// The offset of a byte, then (magic, mask) upstream and here. A pattern continues with zeros.
 type Difference = (usize, (u8, u8), (u8, u8));
 
 /// A deliberate difference, and the targets that have it.
@@ -148,7 +148,7 @@ fn every_difference_from_qemus_rows_has_a_reason() {
         }
         wrong.extend(found.iter().map(|f| format!("{name}: not listed (byte, theirs, ours): {f:x?}")));
     }
-    assert!(wrong.is_empty(), "mend the table or DEPARTURES:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "fix the table or DEPARTURES:\n{}", wrong.join("\n"));
     let only_ours: Vec<_> = ARCHES.iter().map(|a| a.name).filter(|n| !upstream.contains_key(n)).collect();
     assert_eq!(only_ours, OURS_ALONE);
 }

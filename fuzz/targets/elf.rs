@@ -1,4 +1,4 @@
-//! The beginning of a file: whatever stands there, it is an executable that makes sense or a flaw with a name.
+//! The first bytes of a file: any are an executable that makes sense, or a named flaw.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

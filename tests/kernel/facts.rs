@@ -160,7 +160,7 @@ fn kernel_ignores_the_version_byte_of_elf_files() {
     s.compare();
 }
 
-/// The same, with `events DIR COMMAND…`: what inotify tells of a directory meanwhile. In Perl, which every Debian has.
+/// The same, with `events DIR COMMAND…`: what inotify reports of a directory while COMMAND runs. In Perl, which every Debian has.
 fn with_watch() -> Option<Sandbox> {
     let s = with_binfmt()?;
     s.quietly(

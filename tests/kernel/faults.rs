@@ -53,7 +53,7 @@ const HELD: Way<'_> = Way {
     only: &[],
 };
 
-/// Nobody does: our handlers keep themselves alive.
+/// Nobody: the handlers of qus keep themselves.
 const ANCHORED: Way<'_> = Way { place: "mkdir /look", reset: IN_PASSING, dir: "/look", ..HELD };
 
 const IN_PASSING: &str = "unshare --mount --propagation=private sh -c '. /path/look.sh; mount -t binfmt_misc b /look; cd /look; none'";
@@ -103,7 +103,7 @@ struct Seen {
     surroundings: String,
     runs: BTreeSet<String>,
     /// What ran while it stayed, if it did.
-    meanwhile: Option<BTreeSet<String>>,
+    during: Option<BTreeSet<String>>,
     /// Was anything made to fail? Not every run makes as many calls.
     is_hit: bool,
     took: Duration,
@@ -129,12 +129,12 @@ impl Way<'_> {
             "cd /mnt; entries"
         };
         let script = format!(
-            ". /path/look.sh; {reset}; cd /; rm -f /tmp/meanwhile; : >/tmp/hit
+            ". /path/look.sh; {reset}; cd /; rm -f /tmp/during; : >/tmp/hit
             {by} strace {strace} {run} >/tmp/out 2>/tmp/err
             echo $?
             for part in /tmp/out /tmp/err; do cat $part; echo '##'; done
             grep -c INJECTED /tmp/hit; echo '##'; {look}; echo '##'; surroundings; echo '##'; runs; echo '##'
-            [ ! -e /tmp/meanwhile ] || {{ cat /tmp/meanwhile; echo yes; }}"
+            [ ! -e /tmp/during ] || {{ cat /tmp/during; echo yes; }}"
         );
         let started = Instant::now();
         let output = s.enter(&script).output().unwrap();
@@ -143,7 +143,7 @@ impl Way<'_> {
         let (exit, rest) =
             text.split_once('\n').unwrap_or_else(|| panic!("{script}: {:?} after {took:?}", output));
         let parts: Vec<_> = rest.split("##\n").collect();
-        let [out, err, hit, entries, surroundings, runs, meanwhile] = parts[..] else {
+        let [out, err, hit, entries, surroundings, runs, during] = parts[..] else {
             panic!("{script}: {output:?}")
         };
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<BTreeSet<_>>();
@@ -159,7 +159,7 @@ impl Way<'_> {
             entries: by_name,
             surroundings: surroundings.to_owned(),
             runs: words(runs),
-            meanwhile: (!meanwhile.is_empty()).then(|| words(meanwhile.trim_end_matches("yes\n"))),
+            during: (!during.is_empty()).then(|| words(during.trim_end_matches("yes\n"))),
             is_hit: hit.trim() != "0",
             took,
         }
@@ -180,7 +180,7 @@ fn try_all(way: &Way<'_>) {
     let uncleaned = Way { run: &run, ..*way }.observe(&s, "-qq -o /dev/null -e trace=none");
     let after = way.observe(&s, &format!("-qq {} -o /tmp/calls", way.strace));
     assert_eq!(after.exit, 0, "{after:?}");
-    assert_ne!((&after.entries, &after.meanwhile), (&before.entries, &None), "{after:?}");
+    assert_ne!((&after.entries, &after.during), (&before.entries, &None), "{after:?}");
     let expected = Expected { before, uncleaned, after };
     let faults = chosen(&s.quietly("cat /tmp/calls"), way);
     let total = faults.len();
@@ -289,8 +289,8 @@ fn judge(fault: &Fault, stays: bool, expected: &Expected, seen: &Seen) -> Vec<St
         if seen.err.lines().any(|l| l.starts_with("qus: cannot")) {
             wrong.push("exit code 0, and something failed".to_owned());
         }
-        if seen.meanwhile != after.meanwhile || seen.runs != after.runs && !stays {
-            wrong.push(format!("exit code 0, and what runs is {:?}, {:?}", seen.runs, seen.meanwhile));
+        if seen.during != after.during || seen.runs != after.runs && !stays {
+            wrong.push(format!("exit code 0, and what runs is {:?}, {:?}", seen.runs, seen.during));
         }
     } else {
         let errno = format!("({})", fault.errno);

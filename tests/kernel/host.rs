@@ -1,5 +1,5 @@
-//! On the host itself: what is mounted there stays. A sandbox is no host, but its first process is in our mount namespace, as
-//! a host's is; that we are in the initial PID namespace, too, is what strace has the kernel say.
+//! On the host itself, where mounts stay. A sandbox isn't a host, but its first process is in the mount namespace of the test, as on a
+//! host, and strace makes the kernel report the initial PID namespace.
 
 use crate::sandbox::Sandbox;
 
@@ -129,16 +129,16 @@ fn handlers_of_another_tool_stay_when_a_run_fails() {
     let Some(mut s) = host() else { return };
     s.quietly(
         "cp -r /qus/bin /bad; echo >/bad/SHA256SUMS
-        cat >/path/meanwhile <<'SH'
+        cat >/path/concurrently <<'SH'
 #!/bin/sh
 timeout 10 sh -c 'until test -e /proc/sys/fs/binfmt_misc/register; do sleep 0.1; done'
 sleep 1
 echo ':jar:M::PK::/bin/true:' >/proc/sys/fs/binfmt_misc/register
 SH
-        chmod +x /path/meanwhile",
+        chmod +x /path/concurrently",
     );
     s.step(&format!(
-        "meanwhile & {SLOW_UMOUNT} on-host qus -s -- -p -Q /bad arm; wait; {MOUNTS}; ls /proc/sys/fs/binfmt_misc"
+        "concurrently & {SLOW_UMOUNT} on-host qus -s -- -p -Q /bad arm; wait; {MOUNTS}; ls /proc/sys/fs/binfmt_misc"
     ));
     s.compare();
 }

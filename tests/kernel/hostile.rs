@@ -35,7 +35,7 @@ fn handlers_may_have_any_name() {
 #[test]
 fn entries_of_unknown_kinds_are_shown_and_left_alone() {
     let Some(mut s) = Sandbox::new() else { return };
-    // A kernel that shows them isn't at hand: a directory looks the same to whoever only reads.
+    // No kernel with them is available: for reading, a directory looks the same.
     s.quietly(
         r"mkdir /later; cd /later; : >register; echo enabled >status
         printf 'enabled\ninterpreter /usr/bin/x\nflags: PTLD\nbpf 7\nprogram elf_loader\n' >bpf

@@ -13,7 +13,7 @@ const WIDTH: usize = 4;
 const LOOKING: [&str; 8] =
     ["read", "pread64", "fcntl", "statx", "newfstatat", "lseek", "getdents64", "sched_getaffinity"];
 
-/// Handlers of others, one of them for a target that is asked for, as Debian registers it: without `F`, under our name. A mount
+/// Handlers of others, one of them for a target that is asked for, as Debian registers it: without `F`, with the name that qus uses. A mount
 /// is held all the time.
 const HOST: &str = r"
 mount -t binfmt_misc b /mnt

@@ -67,7 +67,7 @@ fn another_container_finds_or_replaces_the_handlers() {
     let Some(mut s) = Sandbox::new() else { return };
     s.quietly(CONTAINER);
     s.quietly("cp -a /image /same; cp -a /image /other; rm /other/qus/bin/*");
-    // What QEMU does is the same with a byte behind the end of what is loaded.
+    // A byte after the loaded segments doesn't change QEMU.
     s.quietly(
         "cp /qus/bin/qemu-aarch64-static /other/qus/bin; printf x >>/other/qus/bin/qemu-aarch64-static",
     );

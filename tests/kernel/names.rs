@@ -1,4 +1,4 @@
-//! What emulators are called: Debian 13's static ones have no suffix, and not all that is called `qemu-*` is one.
+//! Names of emulators: Debian 13's static ones have no suffix, and not all files named `qemu-*` are emulators.
 
 use crate::sandbox::Sandbox;
 

@@ -1,4 +1,4 @@
-//! Handlers of other makers, and what else is found on a host, stay as they are.
+//! Third-party handlers, and everything else on a host, stay as they are.
 
 use crate::sandbox::Sandbox;
 

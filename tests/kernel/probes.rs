@@ -21,7 +21,7 @@ mod code {
         b"\x8b\x0c\x24\x83\xf9\x03\x72\x0f\x48\x8b\x74\x24\x18\x0f\xb6\x3e\xb8\xe7\0\0\0\x0f\x05\xb8\x22\0\0\0\x0f\x05\xeb\xf7";
 }
 
-/// How many probes are there? What is executed as /proc/self/fd/N is called N; what is dead is for process 1 to reap.
+/// The number of probes. A program that is executed as /proc/self/fd/N is named N; process 1 reaps the dead.
 const LEFT: &str = "ps -eo stat,comm | grep -cE '^[^Z].* [0-9]+$'";
 
 /// Writes an executable with that code.

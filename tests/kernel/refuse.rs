@@ -1,4 +1,4 @@
-//! Where it can't work: the reason is said, and nothing is left behind.
+//! Refusals: the reason is reported, and nothing is left over.
 
 use crate::sandbox::Sandbox;
 

@@ -195,7 +195,7 @@ fn qus_for_another_host_registers_nothing_native() {
     for how in ["", "--force ", "--replace "] {
         s.step(&format!("arm64-qus -s -- -p {how}aarch64"));
     }
-    // Its own emulators must be emulated, too, and the one who does that finds them by their path only.
+    // Its own emulators are emulated as well, by an emulator that finds them by path only.
     s.step("arm64-qus -s -- -p arm");
     s.compare();
 }

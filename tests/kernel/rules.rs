@@ -29,7 +29,7 @@ impl Numbers {
     }
 
     fn rule(&mut self, number: usize) -> Rule {
-        // Each name is another one, whatever stands before its number.
+        // The number makes each name unique.
         let name = format!("{}{number}", self.text("ab \t-.:|,;!%&+=@~^#\\\"'$ä\u{1}*", 20));
         let matches = if self.below(8) == 0 {
             Match::Extension(self.text("ab.:| \\x", 10))

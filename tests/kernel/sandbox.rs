@@ -2,7 +2,7 @@
 //! root, changes nothing on the host, and ends with the test.
 //!
 //! `QUS_TEST_HOST=s390x` (any of manifests/hosts) has the entrypoint that scripts/build-entrypoint has built for that host tested
-//! instead of cargo's. Where this machine can't run it, its QEMU is called by name, so no handler is needed for it; all else in
+//! instead of cargo's. Where this machine can't run it, its QEMU is executed by name, without a handler; all else in
 //! the sandbox stays as it is. What can't pass so is in the file `left-out` beside this one.
 //!
 //! Where something is missing, the test is skipped and says so on stderr; where `CI` is set, that is a failure.
@@ -34,7 +34,7 @@ enum Users {
     Many,
 }
 
-/// Waits until somebody has said who is who, which makes us root, and takes root's rights by executing the rest.
+/// Waits until the users are mapped, and then executes the rest as root.
 const ONCE_MAPPED: &str = r#"until read -r _ </proc/self/gid_map; do sleep 0.01; done; exec "$0" "$@""#;
 
 impl Sandbox {
@@ -170,7 +170,7 @@ impl Drop for Sandbox {
     }
 }
 
-/// What is called `qus` in a sandbox.
+/// The `qus` of a sandbox.
 struct Entrypoint {
     file: PathBuf,
     /// The emulator that runs it and its options; nothing, where this machine does.

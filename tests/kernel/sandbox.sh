@@ -2,8 +2,8 @@
 # Arguments: the folder to build the root on, the entrypoint, the emulators, the foreign programs, which of the emulators
 # runs the entrypoint, with options, or nothing; and what goes to /arm64v8, if anything does.
 #
-# The root is a tmpfs that looks like our image (/qus) with the host's programs beside it. No binfmt_misc is mounted.
-# Prints our PID as the outside knows it, waits for standard input to be closed, and removes all handlers.
+# The root is a tmpfs like the image (/qus) with the host's programs beside it. No binfmt_misc is mounted.
+# Prints its PID outside, waits for standard input to be closed, and removes all handlers.
 set -eu
 read -r pid _ </proc/self/stat
 mount -t tmpfs -o mode=755 root "$1"

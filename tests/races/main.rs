@@ -1,5 +1,5 @@
-//! Races: several of us, or one of us and somebody else, at the same time, many times over. Whoever says 0 tells the truth, and
-//! nobody loses anything by us.
+//! Races: several runs of qus, or one and another tool, at the same time, many times. Exit code 0 is true, and nobody loses anything
+//! by qus.
 //!
 //! Each kind of round is in `rounds.rs`, which this program runs inside of a sandbox (tests/kernel/sandbox.rs) by executing itself
 //! there. Nothing is judged before all processes of a round have ended, so a slow machine changes what is met, not what is right.
@@ -53,7 +53,7 @@ fn concurrent_runs_neither_lie_nor_lose() {
             None => steps.extend((0..rounds).step_by(STEP).map(|n| (kind.name, n, STEP.min(rounds - n)))),
         }
     }
-    assert!(!steps.is_empty(), "there is no kind called {only}");
+    assert!(!steps.is_empty(), "there is no kind {only}");
     let waiting = Mutex::new(steps.into_iter());
     let seen = Mutex::new(BTreeMap::<_, Seen>::new());
     let is_done = std::thread::scope(|scope| {
@@ -166,7 +166,7 @@ fn table(times: usize, seen: &BTreeMap<&str, Seen>) -> String {
     out
 }
 
-/// For whoever wants to see it (`--nocapture`).
+/// Shown with `--nocapture`.
 fn print(table: &str) {
     let _ = write!(std::io::stdout(), "{table}");
 }

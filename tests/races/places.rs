@@ -139,7 +139,7 @@ pub(crate) fn entries() -> Entries {
     })
 }
 
-/// Removes all handlers, and our mount; what is there then would be there for the next round, too.
+/// Removes all handlers, and the mount. Whatever is left would still be there in the next round.
 pub(crate) fn clear(is_held: bool) {
     apart(|| {
         mount_at(LOOK);
@@ -154,7 +154,7 @@ pub(crate) fn clear(is_held: bool) {
     }
 }
 
-/// Mounts it where all see it who look there, as most hosts do. We look elsewhere.
+/// Mounts it at the usual place, as most hosts do. qus looks elsewhere.
 pub(crate) fn hold() {
     mount_at(HELD);
 }

@@ -12,7 +12,7 @@ mkdir /new /look /build /build-a /build-b /tool
 cp /foreign/busybox-* /new/
 cp /qus/bin/qemu-aarch64-static /build-a
 cp /qus/bin/qemu-aarch64-static /build-b
-printf x >>/build-b/qemu-aarch64-static # behind the end of what is loaded
+printf x >>/build-b/qemu-aarch64-static # after the loaded segments
 for build in a b; do (cd /build-$build; sha256sum qemu-* >SHA256SUMS); done
 cp /qus/bin/qemu-aarch64-static /tool/qemu";
 
@@ -99,7 +99,7 @@ impl Round {
         }
     }
 
-    /// Looks at what is left when all have ended: what belongs to others, and besides that only `allowed`.
+    /// Checks what is left when all have ended: everything of others, and otherwise only `allowed`.
     fn left(&mut self, allowed: &[&str]) -> Entries {
         let left = entries();
         for (name, text) in self.others.clone() {

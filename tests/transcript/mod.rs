@@ -106,7 +106,7 @@ fn without_nonces(text: &str) -> String {
     out
 }
 
-/// The text without what differs from run to run: the numbers, decimal or hexadecimal, behind certain words.
+/// Replaces what differs from run to run: decimal and hexadecimal numbers after certain words.
 pub(crate) fn steady(text: &str) -> String {
     let text = text.replace(concat!("qus ", env!("CARGO_PKG_VERSION")), "qus VERSION");
     let text = text.replace(concat!("\"qus\": \"", env!("CARGO_PKG_VERSION")), "\"qus\": \"VERSION");
@@ -115,8 +115,8 @@ pub(crate) fn steady(text: &str) -> String {
     let variants = ["v2", "v3"].map(|v| [format!(" linux/amd64/{v}"), format!("    \"linux/amd64/{v}\",\n")]);
     let text = variants.iter().flatten().fold(text, |text, variant| text.replace(variant, ""));
     let text = without_nonces(&text);
-    let behind = ["runs (", "\"proof_us\": ", "bytes of at least ", "its sha256 is ", "SHA256SUMS says "];
-    behind.iter().fold(text, |text, words| {
+    let labels = ["runs (", "\"proof_us\": ", "bytes of at least ", "its sha256 is ", "SHA256SUMS says "];
+    labels.iter().fold(text, |text, words| {
         let mut pieces = text.split(words);
         let mut out = pieces.next().unwrap_or_default().to_owned();
         for piece in pieces {

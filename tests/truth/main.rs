@@ -28,7 +28,7 @@ const WIDTH: usize = 4;
 /// How many lines of what is said are shown: with all targets, there may be a hundred.
 const SAYS_AT_MOST: usize = 6;
 
-/// What is there besides our handlers: others' handlers in every byte, mounts, processes.
+/// Everything but the handlers of qus: other handlers byte for byte, mounts, processes.
 const SURROUNDINGS: &str = r#"
 for entry in *; do
 	case $entry in qemu-* | register) ;; *) echo "$entry"; cat "$entry" ;; esac

@@ -77,7 +77,7 @@ cat >/path/inside <<'SH'
 exec as-user within "$@"
 SH
 
-# within COMMAND… – the same, in a user namespace that whoever calls it has made.
+# within COMMAND… – the same, in a user namespace of the caller.
 cat >/path/within <<'SH'
 #!/bin/sh
 exec unshare --user --map-root-user --mount sh -c '"$@"
@@ -86,8 +86,8 @@ exec unshare --user --map-root-user --mount sh -c '"$@"
 	exit $code' sh "$@"
 SH
 
-# meanwhile TARGET COMMAND… – with programs of TARGET executed all the time; those that fail or hang are written down.
-cat >/path/meanwhile <<'SH'
+# throughout TARGET COMMAND… – with programs of TARGET executed all the time; those that fail or hang are written down.
+cat >/path/throughout <<'SH'
 #!/bin/sh
 target=$1
 shift
@@ -111,14 +111,14 @@ kept() {
 	"$@" >/tmp/said &
 	pid=$!
 	until [ -s /tmp/said ] || ! kill -0 "$pid"; do sleep 0.02; done
-	for target in aarch64 arm; do /foreign/busybox-$target true 2>/dev/null && echo $target; done >/tmp/meanwhile
+	for target in aarch64 arm; do /foreign/busybox-$target true 2>/dev/null && echo $target; done >/tmp/throughout
 }
 
 # again – a function: have it look (SIGHUP), wait until it has, and see what runs.
 again() {
 	kill -HUP "$pid"
 	sleep 0.5
-	for target in aarch64 arm; do /foreign/busybox-$target true 2>/dev/null && echo $target; done >/tmp/meanwhile
+	for target in aarch64 arm; do /foreign/busybox-$target true 2>/dev/null && echo $target; done >/tmp/throughout
 }
 
 # stays COMMAND… – a function: start it in the background, and see that it hasn't ended a second later; then tell it to.

@@ -3,7 +3,7 @@
 /// One row of the table.
 #[derive(Debug, Default)]
 pub(crate) struct Scenario {
-    /// The heading that it stands below.
+    /// Its heading.
     pub(crate) group: String,
     /// What is given.
     pub(crate) title: String,
@@ -56,7 +56,7 @@ impl Scenario {
     }
 }
 
-/// Words that show what the command behind them does, and how it is said that it shall only show it.
+/// Commands that change something, with their option for a dry run.
 const DRY: [(&str, &str); 5] = [
     ("qus install ", "qus install --dry-run "),
     ("qus remove ", "qus remove --dry-run "),

@@ -11,7 +11,7 @@ pub(crate) struct Fault {
     pub(crate) nth: usize,
     /// The answer.
     pub(crate) errno: &'static str,
-    /// What it was called with, as strace shows it.
+    /// Its arguments, as strace shows them.
     pub(crate) shown: String,
 }
 

@@ -1,11 +1,11 @@
 # What tests/kernel/faults.rs does in its sandboxes; sourced there.
 # shellcheck shell=sh
 
-# line TARGET – what stands between name and interpreter in its registration line.
+# line TARGET – what is between name and interpreter in its rule.
 line() { qus -s -- -p -t "$1" 2>/dev/null | sed -n 's/^  :qemu-[^:]*:\(.*\):[^:]*:[^:]*$/\1/p'; }
 
 # others – register what belongs to others, one of them for a target that is asked for, as Debian registers it: without F,
-# under our name; in the current directory.
+# under the name of qus's; in the current directory.
 others() {
     cp /qus/bin/qemu-arm-static /usual
     cp /qus/bin/qemu-s390x-static /rosetta
@@ -16,7 +16,7 @@ others() {
     printf %s ":qemu-arm:$(line arm):/usual:OC" >/debian
 }
 
-# ours – register our handlers without asking qus.
+# ours – register the handlers of qus without qus.
 ours() {
     for target in aarch64 arm; do printf %s "$(cat "/line-$target")" >register; done
 }
@@ -51,17 +51,17 @@ runs() {
     done
 }
 
-# staying COMMAND… – until it says that it keeps the handlers; what runs then is in /tmp/meanwhile. Then it is asked to end.
+# staying COMMAND… – until it says that it keeps the handlers; what runs then is in /tmp/during. Then it is asked to end.
 staying() {
     : >/tmp/out
-    rm -f /tmp/meanwhile
+    rm -f /tmp/during
     "$@" >/tmp/out 2>/tmp/err &
     tracer=$!
     # One that could not say it, because nobody reads, stays all the same.
     tries=0
     until grep -q '^they stay' /tmp/out || ! kill -0 $tracer 2>/dev/null || [ $((tries += 1)) -gt 300 ]; do sleep 0.01; done
     if kill -0 $tracer 2>/dev/null; then
-        runs >/tmp/meanwhile
+        runs >/tmp/during
         pkill -TERM -P $tracer
     fi
     wait $tracer
