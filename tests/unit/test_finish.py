@@ -1,4 +1,4 @@
-"""scripts/release/finish-layout, and what it reads out of an image, on layouts made here. Run: python3 tests/index/test_finish.py"""
+"""scripts/release/finish-layout, and what it reads out of an image, on layouts made here. Run: python3 tests/unit/test_finish.py"""
 
 import hashlib
 import json
