@@ -3,7 +3,6 @@
 //! If their directory has a `SHA256SUMS` file, as `sha256sum` writes it, an emulator is used only if its digest matches. Nothing
 //! here writes, and names are single path components.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read, Seek};
@@ -40,7 +39,7 @@ pub type Sum = [u8; 32];
 #[derive(Debug)]
 pub struct EmulatorDir {
     dir: PathBuf,
-    sums: Option<BTreeMap<String, Sum>>,
+    sums: Option<Vec<(String, Sum)>>,
     names: Vec<String>,
     /// Those of them that aren't regular files.
     links: Vec<String>,
@@ -189,7 +188,7 @@ impl EmulatorDir {
 
     /// The files in `SHA256SUMS`, except itself.
     pub fn listed(&self) -> impl Iterator<Item = &String> {
-        self.sums.iter().flat_map(BTreeMap::keys).filter(|name| *name != SUMS)
+        self.sums.iter().flatten().map(|(name, _)| name).filter(|name| *name != SUMS)
     }
 
     /// The path of a file, for users and for the kernel.
@@ -308,10 +307,10 @@ impl EmulatorDir {
         let sum = match &self.sums {
             None => None,
             Some(sums) => {
-                let Some(expected) = sums.get(name) else {
+                let Ok(at) = sums.binary_search_by(|(listed, _)| listed.as_str().cmp(name)) else {
                     return Err(unfit(format!("{} does not list it", self.path_of(SUMS))));
                 };
-                let found = digest(file).map_err(unreadable)?;
+                let (found, expected) = (digest(file).map_err(unreadable)?, &sums[at].1);
                 if found != *expected {
                     let text = format!("its sha256 is {}, and {SUMS} says {}", hex(&found), hex(expected));
                     return Err(unfit(text).hint("it was modified or damaged: pull the image again"));
@@ -376,12 +375,12 @@ pub fn digest(file: &mut File) -> std::io::Result<Sum> {
     }
 }
 
-/// The lines of `sha256sum`: 64 hexadecimal digits, a space, a space or `*`, a name.
+/// The lines of `sha256sum`: 64 hexadecimal digits, a space, a space or `*`, a name. Returns names and digests, sorted.
 ///
 /// # Errors
 /// The line that isn't of that form, for the user.
-pub fn parse_sums(text: &str) -> std::result::Result<BTreeMap<String, Sum>, String> {
-    let mut sums = BTreeMap::new();
+pub fn parse_sums(text: &str) -> std::result::Result<Vec<(String, Sum)>, String> {
+    let mut sums = Vec::new();
     for (number, line) in (1..).zip(text.lines().map(|l| l.trim_end_matches('\r'))) {
         if line.is_empty() {
             continue;
@@ -396,11 +395,14 @@ pub fn parse_sums(text: &str) -> std::result::Result<BTreeMap<String, Sum>, Stri
         if name.is_empty() || name.contains('/') {
             return Err(format!("line {number} names a file outside the directory"));
         }
-        if sums.insert(name.to_owned(), sum).is_some_and(|other| other != sum) {
-            return Err(format!("it has two digests for {name}"));
-        }
+        sums.push((name.to_owned(), sum));
     }
-    Ok(sums)
+    sums.sort_unstable();
+    sums.dedup();
+    match sums.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        Some(pair) => Err(format!("it has two digests for {}", pair[0].0)),
+        None => Ok(sums),
+    }
 }
 
 fn unhex(digits: &str) -> Option<Sum> {
@@ -606,7 +608,9 @@ mod tests {
     #[test]
     fn only_the_format_of_sha256sum_is_accepted() {
         let sum = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-        let of = |text: &str| parse_sums(text).map(|m| m.into_keys().collect::<Vec<_>>());
+        let of = |text: &str| {
+            parse_sums(text).map(|sums| sums.into_iter().map(|(name, _)| name).collect::<Vec<_>>())
+        };
         assert_eq!(
             of(&format!("{sum}  qemu-arm\n{sum} *qemu-mips\r\n\n")).unwrap(),
             ["qemu-arm", "qemu-mips"]

@@ -1,6 +1,5 @@
 //! Lists the targets with an emulator in a directory, and checks all emulators there and all files of its SHA256SUMS.
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::Done;
@@ -17,7 +16,7 @@ pub(super) fn verify(options: &HandlerOptions, report: &mut Report) -> Done {
         return Err(has_none(options));
     }
     let started = Instant::now();
-    let (mut files, mut bytes, mut good) = (0, 0, BTreeSet::new());
+    let (mut files, mut bytes, mut good) = (0, 0, Vec::new());
     let checked = emulators.iter().map(|name| {
         (name, store.check(name, None, requirements(options.persistent)).map(|e| e.metadata.len()))
     });
@@ -28,7 +27,7 @@ pub(super) fn verify(options: &HandlerOptions, report: &mut Report) -> Done {
             Ok(len) => {
                 files += 1;
                 bytes += len;
-                good.insert(name);
+                good.push(name);
             }
             Err(error) => report.errors.push(error),
         }
@@ -36,7 +35,7 @@ pub(super) fn verify(options: &HandlerOptions, report: &mut Report) -> Done {
     let find = |emulator| store.find(emulator, &options.prefix, &options.suffix);
     let mut targets: Vec<_> = ARCHES
         .iter()
-        .filter(|a| find(a.emulator).is_some_and(|f| good.contains(&f)))
+        .filter(|a| find(a.emulator).is_some_and(|f| good.contains(&&f)))
         .map(|a| a.target)
         .collect();
     targets.dedup();

@@ -36,7 +36,7 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         Outcome::Verified { targets, files, bytes, hashed, took } => {
             let what = if *hashed { "verified" } else { "checked" };
             // Integers: formatting floats would add 2% to the program.
-            let hundredths = u128::from(*bytes) * 100 / took.as_nanos().max(1);
+            let hundredths = bytes * 100 / u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(1);
             let rate = format!(", {}.{:02} GB/s", hundredths / 100, hundredths % 100);
             let rate = if *hashed { rate } else { String::new() };
             let (size, took) = (bytes / 1_000_000, milliseconds(*took));
@@ -79,7 +79,7 @@ fn by_text(by: &RanBy) -> String {
 }
 
 fn milliseconds(took: Duration) -> String {
-    format!("{} ms", took.as_millis().max(1))
+    format!("{} ms", (took.as_millis() as u64).max(1))
 }
 
 fn indented(text: &str) -> String {
