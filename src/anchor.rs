@@ -93,6 +93,7 @@ impl BinfmtMount {
         let host_has_one = place.on_host || place.host_in_sight && sys::in_child(reach).is_ok();
         let mounted = mounts::mounted(None);
         let binfmt = place.private_binfmt(at)?;
+        mounts::mount_selinux();
         let (trees, linked) = (Vec::new(), Vec::new());
         let is_rootless = place.in_user_namespace;
         Ok(Self { binfmt, kind: Kind::Private { host_has_one, is_rootless, trees, linked, mounted } })

@@ -79,6 +79,12 @@ pub(crate) fn check_proc() -> Result<()> {
     }
 }
 
+/// The label that a security module gives this process.
+pub(crate) fn own_label() -> Option<String> {
+    let label = std::fs::read_to_string("/proc/self/attr/current").ok()?;
+    Some(label.trim_end_matches(['\n', '\0']).to_owned())
+}
+
 /// How a security module confines this process.
 pub(crate) struct Confinement {
     /// The module.
@@ -92,8 +98,7 @@ pub(crate) struct Confinement {
 impl Confinement {
     /// By AppArmor or SELinux, if any.
     pub(crate) fn look() -> Option<Self> {
-        let label = std::fs::read_to_string("/proc/self/attr/current").ok()?;
-        let label = label.trim_end_matches(['\n', '\0']);
+        let label = own_label()?;
         let confined = |by, label: &str, option| Some(Self { by, label: label.to_owned(), option });
         match (label.strip_suffix(" (enforce)"), label.split(':').nth(2)) {
             (Some(profile), _) => confined("AppArmor", profile, "--security-opt apparmor=unconfined"),

@@ -14,6 +14,7 @@
 //! | `mounts` | private mount namespaces, tmpfs, overlay |
 //! | `probe` | runs tiny programs: verdicts |
 //! | `host` | the architectures of this kernel and of this program |
+//! | `selinux` | the labels that containers may execute |
 //! | [`emulators`] | finds and checks emulators |
 //! | `binfmt` | a binfmt_misc directory: list, register, remove |
 //! | [`rule`] | registration line ⇄ the kernel's text of an entry; pure |
@@ -38,5 +39,6 @@ mod probe;
 pub mod report;
 pub mod request;
 pub mod rule;
+mod selinux;
 mod sys;
 mod userns;

@@ -18,6 +18,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 
 use crate::binfmt::USUAL_DIR;
 use crate::error::{Cause, Error, Result, Step};
+use crate::selinux;
 
 /// Mount points, in the order of preference: that of the image, then one that every kernel with binfmt_misc has.
 const MOUNT_POINTS: [&str; 2] = ["/qus/anchor", USUAL_DIR];
@@ -81,9 +82,24 @@ fn no_binfmt(at: &Path, errno: Errno) -> Error {
     }
 }
 
+/// Mounts selinuxfs, if SELinux is enabled and allows it.
+pub(crate) fn mount_selinux() {
+    if selinux::is_enabled() {
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
+        let _ = mount(Some("qus"), selinux::DIR, Some("selinuxfs"), flags, None::<&str>);
+    }
+}
+
+/// Mounts a file system. With SELinux, its files have a label that all containers may execute, if the policy has one.
+fn mount_for_all(at: &Path, kind: &str, flags: MsFlags, options: &str) -> nix::Result<()> {
+    let mount = |options: &str| mount(Some("qus"), at, Some(kind), flags, Some(options));
+    let is_labelled = |context: &&str| mount(&format!("{options},context={context}")).is_ok();
+    if selinux::contexts().iter().any(is_labelled) { Ok(()) } else { mount(options) }
+}
+
 /// Mounts an empty tmpfs.
 pub(crate) fn mount_tmpfs(at: &Path) -> Result<()> {
-    mount(Some("qus"), at, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=755"))
+    mount_for_all(at, "tmpfs", MsFlags::MS_NOSUID | MsFlags::MS_NODEV, "mode=755")
         .map_err(|e| Error::new(Step::Mount, format!("tmpfs on {}", at.display()), e))
 }
 
@@ -92,11 +108,11 @@ pub(crate) fn mount_tmpfs(at: &Path) -> Result<()> {
 ///
 /// A deleted directory loses its mounts, and an engine with plain directories (`vfs`) deletes the container's. So an overlay is put in
 /// between, whose root nobody can delete. If the directory is on an overlay, as with most engines, the deletion happens below that,
-/// and does no harm. With `own`, there is always an overlay of this process.
+/// and does no harm. With `own`, and with SELinux, there is always an overlay of this process.
 pub(crate) fn mount_lasting(dir: &Path, at: &Path, own: bool) -> Result<usize> {
     let failed = |e: Errno| Error::new(Step::Mount, format!("{} on {}", dir.display(), at.display()), e);
     let is_overlay = || statfs(dir).is_ok_and(|s| s.filesystem_type() == OVERLAYFS);
-    if !own && is_overlay() {
+    if !own && is_overlay() && !selinux::is_enabled() {
         mount(Some(dir), at, None::<&str>, MsFlags::MS_BIND, None::<&str>).map_err(failed)?;
         return Ok(1);
     }
@@ -117,7 +133,7 @@ fn mount_overlay(dir: &Path, at: &Path) -> nix::Result<()> {
     flags.set(MsFlags::MS_NOSUID, inherited.contains(FsFlags::ST_NOSUID));
     mount(Some("qus"), at, Some("tmpfs"), MsFlags::MS_NODEV, Some("mode=755,size=4k"))?;
     let layers = format!("lowerdir={}:{}", at.display(), own_path(&lower).display());
-    mount(Some("qus"), at, Some("overlay"), flags, Some(layers.as_str())).inspect_err(|_| {
+    mount_for_all(at, "overlay", flags, &layers).inspect_err(|_| {
         // Harmless if this fails.
         let _ = umount2(at, MntFlags::MNT_DETACH);
     })

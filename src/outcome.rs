@@ -62,6 +62,8 @@ pub enum Outcome {
         results: Vec<TargetResult>,
         /// Nothing was changed: the results are those that a run would have.
         dry_run: bool,
+        /// They are for a user namespace, and end with it.
+        in_user_namespace: bool,
     },
     /// [`VERSION`] and [`REVISION`].
     Version {

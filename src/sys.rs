@@ -57,6 +57,22 @@ pub(crate) fn owns_file_system(file: &File) -> bool {
     answer == 0 || Errno::last() == Errno::EINVAL
 }
 
+/// The SELinux label of a file; `None` without SELinux.
+pub(crate) fn label_of(file: &File) -> Option<String> {
+    let mut label = [0_u8; 256];
+    // SAFETY: the name is a NUL-terminated literal; the kernel writes to `label` as many bytes as it is long, at most.
+    let len = unsafe {
+        libc::fgetxattr(
+            file.as_raw_fd(),
+            c"security.selinux".as_ptr(),
+            label.as_mut_ptr().cast(),
+            label.len(),
+        )
+    };
+    let label = label.get(..usize::try_from(len).ok()?)?;
+    Some(String::from_utf8_lossy(label).trim_end_matches('\0').to_owned())
+}
+
 /// An executable file in memory.
 ///
 /// # Errors

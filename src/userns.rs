@@ -32,6 +32,8 @@ pub(crate) struct Namespaces {
     pub(crate) in_user_namespace: bool,
     /// Is its root also the root of the namespace around it?
     is_outer_root: bool,
+    /// Is its root one ordinary user? So a user makes one: `unshare`, rootless engines.
+    is_users: bool,
 }
 
 impl Namespaces {
@@ -50,13 +52,21 @@ impl Namespaces {
         let uid_map = std::fs::read_to_string("/proc/self/uid_map").map_err(failed("/proc/self/uid_map"))?;
         let in_user_namespace = !uid_map.split_whitespace().eq(["0", "0", "4294967295"]);
         let is_outer_root = uid_map.split_whitespace().take(2).eq(["0", "0"]);
+        let is_users = uid_map.split_whitespace().nth(2) == Some("1");
         let on_host = match of_init {
             Some(theirs) => theirs == mounts,
             // Without CAP_SYS_PTRACE, the namespace of process 1 is hidden, but its mounts are not.
             None => sees_init && mounts::are_shared_with("/proc/1/mountinfo"),
         };
         let host_in_sight = sees_init && !on_host && !in_user_namespace;
-        Ok(Self { on_host, host_in_sight, in_user_namespace, is_outer_root })
+        Ok(Self { on_host, host_in_sight, in_user_namespace, is_outer_root, is_users })
+    }
+
+    /// Has an engine made this user namespace for this container alone (`--userns=auto`, `keep-id`, Docker's userns-remap)? The
+    /// engine, and so its next container, is outside: it has mounted our root directory there.
+    pub(crate) fn is_containers_own(self) -> bool {
+        let owns_root = || File::open("/").is_ok_and(|root| sys::owns_file_system(&root));
+        self.in_user_namespace && !self.is_users && !owns_root()
     }
 
     /// Is the binfmt_misc of this user namespace mounted at `dir`? It may be an inherited outer one.
@@ -150,18 +160,22 @@ impl Namespaces {
         mounted.map_err(|e| self.explain(e))
     }
 
-    /// Hints for EACCES, by which a security module refuses a mount, and for EPERM in a user namespace, as before Linux 6.7.
+    /// Hints for EACCES, by which a security module refuses a mount, and for EPERM: in a user namespace, as before Linux 6.7, and by
+    /// SELinux, which refuses capabilities.
     pub(crate) fn explain(self, error: Error) -> Error {
-        match (&error.why, error.step) {
-            (Cause::Errno(Errno::EACCES), Step::Mount) => match Confinement::look() {
-                Some(Confinement { by, label, option }) => {
-                    error.hint(format!("{by} forbids it ({label}): run the container with {option}"))
-                }
-                None => error,
-            },
-            (Cause::Errno(Errno::EPERM), Step::Mount | Step::Unshare) if self.in_user_namespace => error.hint(
+        let (Cause::Errno(errno), Step::Mount | Step::Unshare) = (&error.why, error.step) else {
+            return error;
+        };
+        match (errno, Confinement::look()) {
+            (Errno::EACCES, Some(Confinement { by, label, option })) => {
+                error.hint(format!("{by} forbids it ({label}): run the container with {option}"))
+            }
+            (Errno::EPERM, _) if self.in_user_namespace => error.hint(
                 "in a user namespace (rootless), this requires Linux 6.7, its root user and --privileged; or register on the host",
             ),
+            (Errno::EPERM, Some(Confinement { by: "SELinux", label, option })) => error.hint(format!(
+                "run as root, or run the container with --privileged, or with --cap-add SYS_ADMIN {option} (SELinux may forbid it: {label})"
+            )),
             _ => error,
         }
     }

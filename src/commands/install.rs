@@ -12,13 +12,16 @@ mod register;
 mod select;
 mod site;
 
+use nix::unistd::getpid;
+
 use super::Done;
 use super::hold::{self, Holder};
 use crate::emulators::EmulatorDir;
-use crate::error::Result;
+use crate::error::{Error, Result, Step};
 use crate::outcome::{Outcome, Report, State};
 use crate::probe;
 use crate::request::Install;
+use crate::selinux;
 use crate::userns::Namespaces;
 use job::Job;
 pub(super) use keep::remedy;
@@ -32,6 +35,14 @@ pub(super) fn install(request: &Install, report: &mut Report, holder: &mut Optio
         hold::block_signals()?;
     }
     let place = Namespaces::look()?;
+    let is_containers_own = place.is_containers_own();
+    // Process 1 is the last of its container.
+    if is_containers_own && getpid().as_raw() == 1 && !request.shadow_host {
+        let why = "the engine made this user namespace for this container alone, and it ends with it";
+        return Err(Error::new(Step::Keep, "the handlers", why).hint(
+            "run the container with --userns=host; in a pod that shares the namespace, add --shadow-host",
+        ));
+    }
     let Selection { mut jobs, mut results, shadowed, dir } = select(request, place, report)?;
     // Mount only if there is something to register.
     let is_idle = jobs.iter().all(|job| job.is_native);
@@ -49,14 +60,24 @@ pub(super) fn install(request: &Install, report: &mut Report, holder: &mut Optio
     if is_held && report.errors.is_empty() {
         *holder = Some(held.unwrap_or_default());
     }
+    if !place.in_user_namespace && jobs.iter().any(Job::is_new) && selinux::forbids_execmem(selinux::USER) {
+        report.note(format!(
+            "SELinux denies execmem to the users of the host, so these programs run in containers only: {}",
+            selinux::EXECMEM
+        ));
+    }
     if place.in_user_namespace && !request.dry_run && jobs.iter().any(Job::has_handler) {
-        report.note(
-            "registered for this user namespace only: other users and the host do not see these handlers",
-        );
+        report.note(if is_containers_own {
+            "registered for the user namespace of this container only: for others, run it with --userns=host"
+        } else {
+            "registered for this user namespace only: other users and the host do not see these handlers; they go with its last \
+             process: when the user logs out (unless `loginctl enable-linger`), and with `podman system migrate`"
+        });
     }
     results.extend(jobs.iter().map(|job| job.result(request.dry_run)));
     results.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(Outcome::Targets { results, dry_run: request.dry_run })
+    let in_user_namespace = place.in_user_namespace;
+    Ok(Outcome::Targets { results, dry_run: request.dry_run, in_user_namespace })
 }
 
 /// Leaves native programs to the kernel. It is an error if a handler takes them first.

@@ -56,7 +56,14 @@ pub(super) fn remove(request: &Remove, report: &mut Report) -> Done {
     }
     note_who_runs_them_still(request, &binfmt, report);
     results.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(Outcome::Targets { results, dry_run: request.dry_run })
+    let in_user_namespace = place.in_user_namespace;
+    if in_user_namespace && !request.dry_run && results.iter().any(|result| result.state == State::Removed) {
+        report.note(
+            "this user namespace still does not see the host's handlers; a new one does: `podman system migrate`, or start rootless \
+             Docker again",
+        );
+    }
+    Ok(Outcome::Targets { results, dry_run: request.dry_run, in_user_namespace })
 }
 
 /// The handlers to remove: all named `qemu-*`, or those of the targets, and trial handlers that an interrupted run left.

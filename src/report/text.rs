@@ -43,7 +43,9 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
             format!("targets: {}\n{what} {files} files, {size} MB in {took}{rate}\n", targets.join(" "))
         }
         Outcome::Version { emulator } => version(emulator.as_ref()),
-        Outcome::Targets { results, dry_run } => targets(results, *dry_run),
+        Outcome::Targets { results, dry_run, in_user_namespace } => {
+            targets(results, *dry_run, *in_user_namespace)
+        }
         Outcome::Files { files } => files
             .iter()
             .map(|(path, text)| match text {
@@ -128,7 +130,7 @@ fn dash(text: &str) -> String {
     if text.is_empty() { "-".to_owned() } else { text.to_owned() }
 }
 
-fn targets(lines: &[TargetResult], dry_run: bool) -> String {
+fn targets(lines: &[TargetResult], dry_run: bool, in_user_namespace: bool) -> String {
     let shown: Vec<_> = lines.iter().filter(|l| l.state != State::NotCarried).collect();
     let rows: Vec<_> = shown
         .iter()
@@ -160,7 +162,8 @@ fn targets(lines: &[TargetResult], dry_run: bool) -> String {
         out.push_str("nothing to do\n");
     }
     if let Some(keeper) = lines.iter().filter_map(|l| l.keeper).max() {
-        let _ = writeln!(out, "{}", keeper_text(keeper));
+        let until = if in_user_namespace { "this user namespace ends" } else { "the next boot" };
+        let _ = writeln!(out, "they stay {}", keeper_text(keeper).replace("UNTIL", until));
     }
     out
 }
@@ -184,11 +187,9 @@ const fn word(state: State, dry_run: bool) -> &'static str {
 
 const fn keeper_text(keeper: Keeper) -> &'static str {
     match keeper {
-        Keeper::Host => "they stay until the next boot (the host has binfmt_misc mounted)",
-        Keeper::Anchor => {
-            "they stay until the next boot (anchored: the handlers hold the mount of binfmt_misc)"
-        }
-        Keeper::Unseen => "they stay as long as something that qus cannot see holds binfmt_misc",
-        Keeper::Process => "they stay as long as this process runs, which registers them again if removed",
+        Keeper::Host => "until the next boot (the host has binfmt_misc mounted)",
+        Keeper::Anchor => "until UNTIL (anchored: the handlers hold the mount of binfmt_misc)",
+        Keeper::Unseen => "as long as something that qus cannot see holds binfmt_misc",
+        Keeper::Process => "as long as this process runs, which registers them again if removed",
     }
 }

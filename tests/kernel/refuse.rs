@@ -239,3 +239,26 @@ fn errors_of_qus_run_are_explained() {
     }
     s.compare();
 }
+
+#[test]
+fn a_user_namespace_that_ends_with_this_container_is_no_place_for_handlers() {
+    let Some(mut s) = Sandbox::new() else { return };
+    // With many users in it (/proc/self/uid_map, as strace has it read), it isn't an ordinary user's own; -D makes qus process 1.
+    let many: String =
+        format!("{:>10} {:>10} {:>10}\n", 0, 100_000, 65_536).bytes().map(|b| format!("{b:02x}")).collect();
+    s.quietly(&format!(
+        "cat >/path/remapped <<'SH'
+#!/bin/sh
+exec unshare --user --map-root-user --mount --pid --fork --mount-proc \
+    strace -D -qqq -o /dev/null -e trace=read -P /proc/self/uid_map -e inject=read:poke_exit=@arg2={many} \"$@\"
+SH
+        chmod +x /path/remapped"
+    ));
+    s.step("remapped qus install arm");
+    s.step("remapped qus install --dry-run arm");
+    s.step("remapped qus hold arm");
+    s.step("remapped qus install --shadow-host arm");
+    // An ordinary user's own.
+    s.step("unshare --user --map-root-user --mount --pid --fork --mount-proc qus install arm");
+    s.compare();
+}

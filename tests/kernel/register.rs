@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use crate::sandbox::{Sandbox, skip};
-use crate::transcript::NAMESPACE_NOTE;
+use crate::transcript::NAMESPACE_NOTES;
 
 /// The foreign programs that scripts/internal/fetch-programs fetches, and what `uname -m` is in each.
 const FOREIGN: [(&str, &str); 8] = [
@@ -31,7 +31,8 @@ fn a_registered_target_runs_everywhere_until_removed() {
     s.step("qus -- -r aarch64");
     s.step("qus -s -- -p arm64");
     s.step("chroot /elsewhere /busybox-aarch64 uname -m");
-    assert_eq!(s.quietly("qus -s -- -p arm64 2>&1 >/dev/null").trim(), NAMESPACE_NOTE);
+    assert_eq!(s.quietly("qus -s -- -p arm64 2>&1 >/dev/null").trim(), NAMESPACE_NOTES[0]);
+    assert_eq!(s.quietly("qus -- -r arm64 2>&1 >/dev/null").trim(), NAMESPACE_NOTES[1]);
     s.compare();
 }
 

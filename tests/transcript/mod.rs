@@ -11,9 +11,13 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// Every registration in a sandbox has this note; transcripts leave it out.
-pub(crate) const NAMESPACE_NOTE: &str =
-    "qus: note: registered for this user namespace only: other users and the host do not see these handlers";
+/// Every registration in a sandbox has the first note, every removal the second; transcripts leave them out.
+pub(crate) const NAMESPACE_NOTES: [&str; 2] = [
+    "qus: note: registered for this user namespace only: other users and the host do not see these handlers; they go with its last \
+     process: when the user logs out (unless `loginctl enable-linger`), and with `podman system migrate`",
+    "qus: note: this user namespace still does not see the host's handlers; a new one does: `podman system migrate`, or start \
+     rootless Docker again",
+];
 
 /// Commands and what they printed.
 #[derive(Default)]
@@ -34,7 +38,7 @@ impl Transcript {
         for line in steady(stdout).lines() {
             writeln!(self.0, "{line}").unwrap();
         }
-        for line in steady(stderr).lines().filter(|line| *line != NAMESPACE_NOTE) {
+        for line in steady(stderr).lines().filter(|line| !NAMESPACE_NOTES.contains(line)) {
             writeln!(self.0, "! {line}").unwrap();
         }
         if end != "exit 0" {

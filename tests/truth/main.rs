@@ -195,8 +195,7 @@ fn said(output: &Output) -> Vec<String> {
     let text = String::from_utf8_lossy(&output.stderr);
     let text = steady(&text);
     let is_ours = |line: &&str| line.starts_with("qus: ") || line.starts_with("  hint: ");
-    let lines =
-        text.lines().filter(is_ours).filter(|l| !l.starts_with("qus: note: registered for this user"));
+    let lines = text.lines().filter(is_ours).filter(|l| !transcript::NAMESPACE_NOTES.contains(l));
     lines.map(|l| l.trim_start_matches("qus: ").trim().to_owned()).collect()
 }
 

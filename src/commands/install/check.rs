@@ -96,6 +96,9 @@ impl Site<'_> {
             }
             Some(verdict) if !verdict.ran() => job.fail(probe::failure(job.arch, &verdict), report),
             _ => {
+                if let Some(Err(error)) = emulator.map(|emulator| job.see_who_may_execute(&emulator.file)) {
+                    return job.fail(error, report);
+                }
                 let is_new = job.action.take() == Some(Action::Register);
                 job.state = if is_new { State::Registered } else { State::Replaced };
             }

@@ -15,6 +15,7 @@ use crate::plan::Action;
 use crate::probe::{self, RanBy, Verdict};
 use crate::request::HandlerOptions;
 use crate::rule::{Entry, Flags, Rule};
+use crate::selinux;
 
 pub(super) struct Job {
     pub(super) arch: &'static Arch,
@@ -112,7 +113,10 @@ impl Job {
                 Err(failed("this QEMU does not support flag P")
                     .hint("add --preserve-argv0 no, or use a newer QEMU"))
             }
-            Verdict::Ran { by, took, .. } if !self.is_run_by_another(by) => Ok(*took),
+            Verdict::Ran { by, took, .. } if !self.is_run_by_another(by) => match by {
+                RanBy::Interpreter(file) => self.see_who_may_execute(file).map(|()| *took),
+                _ => Ok(*took),
+            },
             Verdict::Ran { .. } => Err(failed("another interpreter runs them")),
             other if other.is_unclear() => {
                 let error = probe::failure(self.arch, other);
@@ -122,6 +126,21 @@ impl Job {
             }
             other => Err(probe::failure(self.arch, other)),
         }
+    }
+
+    /// With SELinux, what runs here may be forbidden to other containers.
+    pub(super) fn see_who_may_execute(&self, emulator: &File) -> Result<()> {
+        let what = format!("{} programs in other containers", self.arch.name);
+        let failed = |why: String, hint: &str| Err(Error::new(Step::Prove, what, why).hint(hint));
+        if selinux::forbids_execmem(selinux::CONTAINER) {
+            let why = "SELinux denies them execmem, which every QEMU needs";
+            return failed(why.to_owned(), selinux::EXECMEM);
+        }
+        let Some(label) = selinux::forbidden_label(emulator) else { return Ok(()) };
+        failed(
+            format!("SELinux forbids them to execute an emulator labelled {label}"),
+            "run this container with --security-opt label=level:s0; on the host, `chcon -t bin_t` the emulator",
+        )
     }
 
     /// Is the interpreter known to be another program than this job's emulator?
