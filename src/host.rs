@@ -110,21 +110,18 @@ impl Confinement {
 
 /// The setting that would allow user namespaces to ordinary users, if a sysctl forbids them.
 pub(crate) fn user_namespaces_forbidden_by() -> Option<&'static str> {
-    let is = |name: &str, value: &str| {
-        let set = std::fs::read_to_string(format!("/proc/sys/{}", name.replace('.', "/")));
-        set.is_ok_and(|set| set.trim() == value)
-    };
+    let is = |file: &str, value: &str| std::fs::read_to_string(file).is_ok_and(|set| set.trim() == value);
     [
-        ("user.max_user_namespaces", "0", "user.max_user_namespaces=10000"),
-        ("kernel.unprivileged_userns_clone", "0", "kernel.unprivileged_userns_clone=1"),
+        ("/proc/sys/user/max_user_namespaces", "0", "user.max_user_namespaces=10000"),
+        ("/proc/sys/kernel/unprivileged_userns_clone", "0", "kernel.unprivileged_userns_clone=1"),
         (
-            "kernel.apparmor_restrict_unprivileged_userns",
+            "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
             "1",
             "kernel.apparmor_restrict_unprivileged_userns=0",
         ),
     ]
     .into_iter()
-    .find_map(|(name, value, allowed)| is(name, value).then_some(allowed))
+    .find_map(|(file, value, allowed)| is(file, value).then_some(allowed))
 }
 
 #[cfg(test)]

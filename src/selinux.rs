@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions, read_to_string};
 use std::io::{Read, Write};
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use crate::sys;
 
@@ -21,8 +21,8 @@ const CONTEXTS: [&str; 2] =
     ["system_u:object_r:container_ro_file_t:s0", "system_u:object_r:container_file_t:s0"];
 
 pub(crate) fn is_enabled() -> bool {
-    static ENABLED: LazyLock<bool> = LazyLock::new(|| Path::new(DIR).exists());
-    *ENABLED
+    static ENABLED: OnceLock<bool> = OnceLock::new();
+    *ENABLED.get_or_init(|| Path::new(DIR).exists())
 }
 
 /// Is it enabled, and not seen to be permissive? In a user namespace that can't be seen.

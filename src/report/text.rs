@@ -162,8 +162,7 @@ fn targets(lines: &[TargetResult], dry_run: bool, in_user_namespace: bool) -> St
         out.push_str("nothing to do\n");
     }
     if let Some(keeper) = lines.iter().filter_map(|l| l.keeper).max() {
-        let until = if in_user_namespace { "this user namespace ends" } else { "the next boot" };
-        let _ = writeln!(out, "they stay {}", keeper_text(keeper).replace("UNTIL", until));
+        let _ = writeln!(out, "they stay {}", keeper_text(keeper, in_user_namespace));
     }
     out
 }
@@ -185,10 +184,13 @@ const fn word(state: State, dry_run: bool) -> &'static str {
     }
 }
 
-const fn keeper_text(keeper: Keeper) -> &'static str {
+const fn keeper_text(keeper: Keeper, in_user_namespace: bool) -> &'static str {
     match keeper {
         Keeper::Host => "until the next boot (the host has binfmt_misc mounted)",
-        Keeper::Anchor => "until UNTIL (anchored: the handlers hold the mount of binfmt_misc)",
+        Keeper::Anchor if in_user_namespace => {
+            "until this user namespace ends (anchored: the handlers hold the mount of binfmt_misc)"
+        }
+        Keeper::Anchor => "until the next boot (anchored: the handlers hold the mount of binfmt_misc)",
         Keeper::Unseen => "as long as something that qus cannot see holds binfmt_misc",
         Keeper::Process => "as long as this process runs, which registers them again if removed",
     }
