@@ -63,7 +63,7 @@ impl Namespaces {
     }
 
     /// Has an engine made this user namespace for this container alone (`--userns=auto`, `keep-id`, Docker's userns-remap)? The
-    /// engine, and so its next container, is outside: it has mounted our root directory there.
+    /// engine, and so its next container, is outside: it has mounted the root directory of this one there.
     pub(crate) fn is_containers_own(self) -> bool {
         let owns_root = || File::open("/").is_ok_and(|root| sys::owns_file_system(&root));
         self.in_user_namespace && !self.is_users && !owns_root()

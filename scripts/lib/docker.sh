@@ -74,8 +74,9 @@ docker_up() {
 	fi
 	ln -s "$root/usr/bin" "$state/bin"
 	ln -s "$root/usr/libexec/docker/cli-plugins/docker-buildx" "$state/config/cli-plugins/docker-buildx"
-	echo '{}' >"$state/daemon.json"                         # not the machine's own
-	ln -s "$logins/config.json" "$state/config/config.json" # its logins, though
+	echo '{}' >"$state/daemon.json" # not the machine's own
+	# Its logins, though; started again in its own environment, those are here.
+	[ "$logins" = "$state/config" ] || ln -s "$logins/config.json" "$state/config/config.json"
 	say "starting Docker; its log: $state/log"
 	PATH=$root/usr/bin:$root/usr/sbin:$PATH setsid dockerd \
 		--data-root "$state/data" --exec-root "$state/exec" --pidfile "$state/pid" -H "unix://$state/docker.sock" \

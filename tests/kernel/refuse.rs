@@ -241,7 +241,7 @@ fn errors_of_qus_run_are_explained() {
 }
 
 #[test]
-fn a_user_namespace_that_ends_with_this_container_is_no_place_for_handlers() {
+fn a_containers_own_user_namespace_is_no_place_for_handlers() {
     let Some(mut s) = Sandbox::new() else { return };
     // With many users in it (/proc/self/uid_map, as strace has it read), it isn't an ordinary user's own; -D makes qus process 1.
     let many: String =
