@@ -94,7 +94,7 @@ impl Round {
     /// A look. Where a handler without F runs, and nobody has binfmt_misc mounted in sight, it can't be told whose that is, and to
     /// mount it could hide it: that is an answer, too.
     fn is_answered(&mut self, look: &Ended) {
-        if !look.says.contains("a first mount in it would hide the outer handlers") {
+        if !look.says.contains("a first mount of binfmt_misc would hide the outer handlers") {
             self.is_fine(look);
         }
     }
