@@ -9,9 +9,12 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use qus::arch::named;
 
 use crate::transcript::Transcript;
@@ -119,15 +122,31 @@ impl Sandbox {
 
     /// A step of the test: its commands and what they print become part of the transcript.
     pub(crate) fn step(&mut self, script: &str) {
-        let output = self.enter(script).output().unwrap();
+        let output = self.run(script);
         self.transcript.add(script, &output);
     }
 
     /// Prepares something, or asks; what it prints to stdout is the answer. It must succeed.
     pub(crate) fn quietly(&self, script: &str) -> String {
-        let output = self.enter(script).output().unwrap();
+        let output = self.run(script);
         assert!(output.status.success(), "{script}\n{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs `script` inside. If something still holds its output when its time is over (what `timeout` ends may leave processes of
+    /// namespaces of their own), all of the sandbox is ended.
+    pub(crate) fn run(&self, script: &str) -> Output {
+        let limit = Duration::from_secs(u64::from(self.patience) + 10);
+        let holder = Pid::from_raw(self.holder.id().cast_signed());
+        let (ended, awaited) = mpsc::channel::<()>();
+        let is_late = std::thread::spawn(move || {
+            let is_late = awaited.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout);
+            is_late && kill(holder, Signal::SIGKILL).is_ok()
+        });
+        let output = self.enter(script).output().unwrap();
+        drop(ended);
+        assert!(!is_late.join().unwrap(), "{script}\nprocesses of it were there after {limit:?}\n{output:?}");
+        output
     }
 
     /// A command that runs `script` inside.

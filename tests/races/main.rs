@@ -125,7 +125,7 @@ fn rounds_in(place: &Sandbox, kind: &str, first: usize, count: usize) -> String 
     let script = format!(
         "QUS_ROUNDS='{kind} {first} {count}' /races --exact rounds_of_one_kind --ignored --nocapture --test-threads 1"
     );
-    let output = place.enter(&script).output().unwrap();
+    let output = place.run(&script);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success(),

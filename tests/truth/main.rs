@@ -98,12 +98,7 @@ fn observe(scenario: &Scenario) -> Option<Seen> {
     // A look from a mount namespace that ends at once, so that nothing is kept by looking.
     let look = |script: &str| {
         let inside = format!("mount -t binfmt_misc b /look; cd /look\n{script}").replace('\'', r"'\''");
-        text(
-            &place
-                .enter(&format!("unshare --mount --propagation=private sh -euc '{inside}'"))
-                .output()
-                .unwrap(),
-        )
+        text(&place.run(&format!("unshare --mount --propagation=private sh -euc '{inside}'")))
     };
     let before = look(SURROUNDINGS);
     let all = "for entry in qemu-*; do [ ! -e $entry ] || { echo $entry; cat $entry; }; done";
@@ -113,7 +108,7 @@ fn observe(scenario: &Scenario) -> Option<Seen> {
     let kept_before = kept();
     let mut wrong = Vec::new();
     if let Some(dry) = scenario.dry_run() {
-        let output = place.enter(&dry).output().unwrap();
+        let output = place.run(&dry);
         let code = output.status.code().map_or_else(|| output.status.to_string(), |code| code.to_string());
         let expected = scenario.dry.as_ref().map_or(&scenario.exit, |(code, _)| code);
         if code != *expected {
@@ -127,12 +122,12 @@ fn observe(scenario: &Scenario) -> Option<Seen> {
             wrong.push(format!("a dry run of an installation would remove: {dry}\n{}", text(&output)));
         }
     }
-    let output = place.enter(&format!(". kept.sh\n{}", scenario.run)).output().unwrap();
+    let output = place.run(&format!(". kept.sh\n{}", scenario.run));
     let after = look(SURROUNDINGS);
     let left = look("ls -d qemu-* 2>/dev/null || echo");
     let runs = |target: &str, how: &str| {
         // Where something that never ends has been left, this does.
-        let ran = place.enter(&format!("timeout -s KILL 5 {how}/busybox-{target} true")).output().unwrap();
+        let ran = place.run(&format!("timeout -s KILL 5 {how}/busybox-{target} true"));
         ran.status.success()
     };
     let mut runs_now = Vec::new();
@@ -152,7 +147,7 @@ fn observe(scenario: &Scenario) -> Option<Seen> {
         }
     }
     for (claim, script) in &scenario.then {
-        let checked = place.enter(script).output().unwrap();
+        let checked = place.run(script);
         if !checked.status.success() {
             wrong.push(format!("it is not true that {claim}: {}", text(&checked)));
         }
