@@ -17,7 +17,7 @@ variable "SUITE" {
 }
 
 variable "TAGS" {
-    description = "Tags besides `latest`, separated by commas, without the family."
+    description = "More tags than `latest`, separated by commas; the family is added."
     default     = ""
 }
 

@@ -6,7 +6,7 @@
 # removed, so that is refused. It needs root.
 # shellcheck shell=sh disable=SC2154 # $work and $emulators are those of scripts/bench
 
-# handlers – the names of QEMU's handlers on this machine, seen through a mount of our own for a moment.
+# handlers – the names of QEMU's handlers on this machine, seen through a mount of its own for a moment.
 handlers() {
 	unshare --mount sh -c 'mount -t binfmt_misc none /proc/sys/fs/binfmt_misc && ls /proc/sys/fs/binfmt_misc' |
 		grep '^qemu-' || [ $? -eq 1 ] # none is fine

@@ -22,7 +22,7 @@ command_line() {
 	echo
 }
 
-# The target that stands for "one": any that this host does not run itself.
+# The target for "one": any that this host does not run itself.
 case $host in
 arm*) one=i386 ;;
 *) one=arm ;;

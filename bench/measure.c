@@ -127,7 +127,7 @@ static struct cost run_apart(struct command *command)
 		exit(1); /* it has said why */
 	close(ends[0]);
 	wait(&status);
-	usleep(2000); /* the kernel takes the namespace apart meanwhile */
+	usleep(2000); /* the kernel is still removing the namespace */
 	return cost;
 }
 

@@ -32,7 +32,7 @@ plan() {
 	done
 }
 
-# direct – a plan for execs: each emulator called by hand, which exits with the slash of its program's path.
+# direct – a plan for execs: each emulator executed by name, which exits with the slash of its program's path.
 direct() {
 	while read -r target; do
 		command_line "$target.direct" 1 47 - - "$PWD/$emulators/qemu-$target-static" "$work/probes/$target"

@@ -1,4 +1,4 @@
-# Pulling: bytes and time of our images, of the same files as gzip, and of ten targets as gzip; sourced by scripts/bench.
+# Pulling: bytes and time of qus's images, of the same files as gzip, and of ten targets as gzip; sourced by scripts/bench.
 # Prints markdown.
 #
 # The ten are those of tonistiigi/binfmt, from the same package of QEMU. The registry is Debian's docker-registry, on
@@ -27,7 +27,7 @@ ten_targets() {
 	skopeo copy --quiet --dest-tls-verify=false "oci:$work/ten" "docker://$name:ten-gzip"
 }
 
-# manifest TAG – of this host's image: of the one in the index, beside what is attached to it, or of one that stands alone.
+# manifest TAG – of this host's image: of the one in the index, beside what is attached to it, or of a single one.
 manifest() {
 	manifest=$(skopeo inspect --tls-verify=false --raw "docker://$name:$1")
 	digest=$(echo "$manifest" | jq -r '.manifests[]? | select(.platform.os == "linux").digest')

@@ -114,7 +114,7 @@ apt_root() (
 		say "fetching the package index of $release ($*)"
 		APT_CONFIG=$root/apt.conf apt-get -qq -o APT::Update::Error-Mode=any update >&2 ||
 			fail "cannot fetch the signed index of $release ($*)" \
-				"a half synchronised mirror mends itself; QUS_DEBIAN_MIRROR chooses another"
+				"a mirror that is being synchronised is complete later; QUS_DEBIAN_MIRROR chooses another"
 		touch "$root/updated"
 	fi
 	echo "$root/apt.conf"

@@ -23,7 +23,7 @@ host_platform() { host_column "$1" 5; }
 
 host_column() {
 	awk -v host="$1" -v column="$2" '$1 == host { print $column; found = 1 } END { exit !found }' manifests/hosts ||
-		misuse "no host is called '$1'; there are: $(all_hosts | tr '\n' ' ')"
+		misuse "unknown host '$1'; known: $(all_hosts | tr '\n' ' ')"
 }
 
 # locks – the files that pin the emulators' packages.

@@ -56,7 +56,7 @@ class Layout:
         return json.loads(self.verified(digest).read_bytes())
 
     def index(self):
-        """The index, or one around the image that stands alone, which says of itself what the image says."""
+        """The index, or one around a single image, with the annotations of the image."""
         [top] = json.loads((self.path / "index.json").read_text())["manifests"]
         content = self.read(top["digest"])
         if top["mediaType"] == INDEX:

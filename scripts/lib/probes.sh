@@ -1,7 +1,7 @@
 # The probe programs (docs/probes.md), out of the source; sourced from the root of the tree.
 # shellcheck shell=sh
 
-# extract_probes DIR – write them there, each called by the name of its row. They are taken out of src/probe/programs.rs, so
+# extract_probes DIR – write them there, each named after its row. They are taken out of src/probe/programs.rs, so
 # they are what is embedded.
 extract_probes() {
 	while read -r line; do

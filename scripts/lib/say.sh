@@ -1,7 +1,7 @@
 # How the scripts talk; sourced by them from the root of the tree.
 #
 # Stdout is for results, so everything here goes to stderr. An error says what failed, on what and why; a hint on
-# its own line says what to do. Exit codes: 1 it failed, 2 it was called wrongly.
+# its own line says what to do. Exit codes: 1 it failed, 2 wrong usage.
 # shellcheck shell=sh
 
 # say TEXT… – what is being done.
