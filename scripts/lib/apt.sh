@@ -4,9 +4,12 @@
 #	                            is named, with the command that installs it, and the script ends
 #	may_install                 was it asked for (QUS_INSTALL: scripts/quickstart, scripts/test --install), or is it CI's machine?
 #	offered PACKAGE             could the system's apt install it?
-#	apt_root RELEASE ARCH…        print the APT_CONFIG of a private apt root for that release and these architectures
+#	apt_root RELEASE ARCH…        print the APT_CONFIG of a private apt root for that release and these architectures; ARCH `source`:
+#	                            for its source packages
 #	apt_fetch RELEASE PACKAGE ARCH VERSION SHA256 [POOLPATH [SEEN]]
 #	                            print the path of that very .deb in the cache
+#	source_fetch FOLDER RELEASE PACKAGE VERSION SHA256 POOLPATH [SEEN]
+#	                            put the files of that very source package, whose .dsc has this hash, into the folder
 #
 # A private root never touches the system's lists, packages or configuration; it takes Debian's archive from the
 # machine's own mirror (or QUS_DEBIAN_MIRROR) and believes only what Debian's archive keys have signed. apt_fetch
@@ -107,7 +110,10 @@ apt_root() (
 		mirror=$(debian_mirror) || exit 1
 		case $release in *-security) mirror=$mirror-security ;; esac
 		: >"$root/status"
-		echo "deb [signed-by=$keyring target=Packages] $mirror $release main" >"$root/sources.list"
+		case $1 in
+		source) echo "deb-src [signed-by=$keyring target=Sources] $mirror $release main" ;;
+		*) echo "deb [signed-by=$keyring target=Packages] $mirror $release main" ;;
+		esac >"$root/sources.list"
 		apt_conf "$root" "$@" >"$root/apt.conf"
 		# sid's Release may be past its date where the mirror lags; what is fetched is pinned by hash anyway.
 		[ "$release" != sid ] || echo 'Acquire::Check-Valid-Until "false";' >>"$root/apt.conf"
@@ -171,7 +177,7 @@ from_snapshot() {
 # gone on with, if the file over there is still the same.
 download() {
 	/usr/lib/apt/apt-helper -qq -o APT::Sandbox::User=root download-file "$1" "$file.unfinished" >&2 &&
-		mv "$file.unfinished" "$part/fetched.deb"
+		mv "$file.unfinished" "$part/fetched.${file##*.}"
 }
 
 # is_full DIRECTORY – has its file system less than a MiB left?
@@ -214,7 +220,7 @@ cached() {
 	rm -rf "$part"
 	! is_full "${file%/*}" || fail "cannot fetch $what: no space left in ${file%/*}" \
 		"the cache can be removed at any time; XDG_CACHE_HOME chooses another place"
-	suite=$(awk -v sha256="$sha256" 'index($0, sha256) { print $1; exit }' manifests/*.lock)
+	suite=$(awk -v sha256="${pinned:-$sha256}" 'index($0, sha256) { print $1; exit }' manifests/*.lock)
 	fail "cannot fetch $what (sha256 $sha256)" \
 		"if a newer one has replaced it, scripts/update-pins ${suite:-SUITE} takes a new pin; QUS_SNAPSHOT_MIRROR may have the old file"
 }
@@ -222,4 +228,17 @@ cached() {
 apt_fetch() (
 	release=$1 package=$2 arch=$3 version=$4 pool=${6:-} seen=${7:-}
 	cached "$QUS_CACHE/deb/$5.deb" "$5" "$package:$arch $version of $release" pool apt snapshot
+)
+
+# The .dsc is pinned, and has the hashes of the other files.
+source_fetch() (
+	folder=$1 release=$2 package=$3 version=$4 pinned=$5 pool=$6 seen=${7:-}
+	dsc=$(cached "$QUS_CACHE/source/$pinned.dsc" "$pinned" "the source package $package $version" pool snapshot) &&
+		cp "$dsc" "$folder/${pool##*/}" || exit
+	sed -n '/^Checksums-Sha256:/,/^Files:/s/^ \([0-9a-f]\{64\}\) [0-9]* \(.*\.tar\.[a-z0-9]*\)$/\1 \2/p' "$dsc" |
+		while read -r sha256 archive; do
+			pool=${pool%/*}/$archive
+			file=$(cached "$QUS_CACHE/source/$sha256.${archive##*.}" "$sha256" "$archive" pool snapshot </dev/null) &&
+				cp "$file" "$folder/$archive" || exit
+		done
 )

@@ -19,7 +19,7 @@ PACKAGE_FILES = ("qus/licences/package", "usr/share/doc/qemu-user/package")
 class Part:
     """Something with a name and a version."""
 
-    kind: str  # qus, crate, std, tool; deb and source, which are Debian's; rpm and srpm, which are Fedora's
+    kind: str  # qus, crate, std, tool; deb and source, which are Debian's; rpm and srpm, which are Fedora's; built, from a source
     name: str
     version: str
     sha256: str | None = None
@@ -114,15 +114,22 @@ def read_package(found, text, root, debian):
     arch = fedora(root, found.host) if rpms else debian
     if facts["architecture"] != arch:
         raise Refused(f"the image of {found.host} has emulators for {facts['architecture']}")
-    source = Part("srpm" if rpms else "source", facts["source"], facts["source-version"], licence="GPL-2.0-only")
+    source = Part("srpm" if rpms else "source", facts["source"], facts["source-version"], facts.get("source-sha256"), None, "GPL-2.0-only")
     source.note = facts["get-the-source"]
     origin = f"{source.name}={source.version}"
-    binary = Part("rpm" if rpms else "deb", facts["package"], facts["version"], facts.get("sha256"), origin, "GPL-2.0-only", arch)
+    kind = "rpm" if rpms else "built" if "recipe" in facts else "deb"
+    binary = Part(kind, facts["package"], facts["version"], facts.get("sha256"), origin, "GPL-2.0-only", arch)
     binary.note = f"{facts['release']}; its source: {facts['source-is-in']}"
     found.emulators = [binary, source]
     found.emulators += [Part("rpm", name, binary.version, sha256, origin, "GPL-2.0-only", arch) for name, sha256 in rpms]
-    linked = re.findall(r"([^ ,]+) \(= ([^)]+)\)", facts.get("built-using", ""))
-    found.emulators += [Part("source", *each) for each in linked]
+    binary.note += f"; by {facts['recipe']}" if kind == "built" else ""
+    found.emulators += [Part("source", *each) for each in packages(facts, "built-using")]
+    found.tools += [Part("source", *each) for each in packages(facts, "built-with")]
+
+
+def packages(facts, field):
+    """NAME (= VERSION), …"""
+    return re.findall(r"([^ ,]+) \(= ([^)]+)\)", facts.get(field, ""))
 
 
 def fedora(root, host):

@@ -26,10 +26,11 @@ host_column() {
 		misuse "unknown host '$1'; known: $(all_hosts | tr '\n' ' ')"
 }
 
-# locks – the files that pin the emulators' packages.
+# locks – the files that pin the emulators' packages, or their source.
 locks() {
-	echo manifests/emulators.lock
-	[ ! -e manifests/fedora.lock ] || echo manifests/fedora.lock
+	for of in emulators fedora lean; do
+		[ ! -e manifests/$of.lock ] || echo manifests/$of.lock
+	done
 }
 
 # pins SUITE HOST – the rows of the packages that have the emulators; of SUITE latest, those of the newest suite that has

@@ -18,7 +18,7 @@ def predicate(image, asked):
     if revision:
         source["digest"] = {"gitCommit": revision.removesuffix("-modified")}
     went_in = [source]
-    packages = [part for part in image.emulators if part.kind in ("deb", "rpm") and part.sha256]
+    packages = [part for part in image.emulators if part.sha256]
     for part in (*image.entrypoint[1:], *packages, *image.tools):
         what = {"uri": purl(part), "name": f"{part.name} {part.version}"}
         if part.sha256:

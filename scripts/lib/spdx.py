@@ -23,6 +23,8 @@ def purl(part, revision=None):
             return f"pkg:deb/debian/{quote(part.name)}@{version}?arch={part.arch}"
         case "source" | "tool":
             return f"pkg:deb/debian/{quote(part.name)}@{version}" + ("?arch=source" if part.kind == "source" else "")
+        case "built":
+            return f"pkg:generic/{part.name}@{version}?arch={part.arch}"
         case "std":
             return f"pkg:github/rust-lang/rust@{version}"
         case "qus":
@@ -53,7 +55,7 @@ def package(part):
     if part.sha256 and part.kind != "qus":
         out["checksums"] = [{"algorithm": "SHA256", "checksumValue": part.sha256}]
     notes = [part.note] if part.note else []
-    if part.kind in ("deb", "rpm"):
+    if part.kind in ("deb", "rpm", "built"):
         notes.append(f"built from the source package {part.source}")
     if (part.kind in ("qus", "std")) and part.source:
         notes.append(f"commit {part.source}")

@@ -233,6 +233,29 @@ class ContentsTest(LayoutTest):
         went_in = slsa.predicate(found, {})["buildDefinition"]["resolvedDependencies"]
         self.assertIn({"sha256": "5" * 64}, [each.get("digest") for each in went_in])
 
+    def test_emulators_built_from_source_are_of_that_source(self):
+        said = PACKAGE.replace("qemu-user\n", "qemu-user-lean\n").replace("sha256: ", "recipe: build-emulators\nsource-sha256: ")
+        said += "built-with: gcc-14-cross (= 1), binutils (= 2.44-3)\n"
+        found = self.contents({"qus/bin/qemu-arm-static": b"qemu", "qus/licences/package": said.encode()})
+        self.assertEqual(
+            [f"{each.kind} {each.name} {each.version} {each.sha256}" for each in found.emulators],
+            [
+                "built qemu-user-lean 1:1.0+ds-1 None",
+                f"source qemu 1:1.0+ds-1 {'5' * 64}",
+                "source glibc 2.43-7 None",
+                "source zlib 1:1.3-4 None",
+            ],
+        )
+        self.assertEqual([f"{each.name} {each.version}" for each in found.tools], ["gcc-14-cross 1", "binutils 2.44-3"])
+        document = spdx.document(found, "n", "c")
+        relations = {(each["spdxElementId"], each["relationshipType"], each["relatedSpdxElement"]) for each in document["relationships"]}
+        whole, source = "SPDXRef-built-qemu-user-lean-1-1.0-ds-1", "SPDXRef-source-qemu-1-1.0-ds-1"
+        self.assertLessEqual({(whole, "GENERATED_FROM", source), ("SPDXRef-file-0", "GENERATED_FROM", whole)}, relations)
+        [qemu] = (each for each in document["packages"] if each["SPDXID"] == source)
+        self.assertEqual(qemu["checksums"], [{"algorithm": "SHA256", "checksumValue": "5" * 64}])
+        went_in = slsa.predicate(found, {})["buildDefinition"]["resolvedDependencies"]
+        self.assertEqual([each["name"] for each in went_in[1:]], ["qemu 1:1.0+ds-1", "gcc-14-cross 1", "binutils 2.44-3"])
+
     def test_an_entrypoint_of_another_build_is_refused(self):
         self.note(b"another program")
         with self.assertRaisesRegex(layout.Refused, "of another entrypoint"):

@@ -1,0 +1,40 @@
+# The bytes and the results of bench/lean.sh → markdown. CPU time is the least of all rounds: what others do changes that least.
+
+FNR == NR { files[$2] = $3; disk[$1, $2] = $4 / 1e6; pull[$1, $2] = $5 / 1e6; next }
+{ cpu[$1] = $5 / 1e6 }
+
+function size(label, set) {
+	printf "| %s | %d | %.1f | %.1f | %.2f | %.2f | %.2f | %.2f |\n", label, files[set], disk["sid", set], disk["lean", set], \
+		disk["lean", set] / disk["sid", set], pull["sid", set], pull["lean", set], pull["lean", set] / pull["sid", set]
+}
+
+function row(label, name) {
+	printf "| %s | %.2f | %.2f | %.2f | %.2f | %.2f |\n", label, cpu["sid." name], cpu["trixie." name], cpu["lean." name], \
+		cpu["lean." name] / cpu["sid." name], cpu["lean." name] / cpu["trixie." name]
+}
+
+# goal TEXT IS_MET – for developers; the document has what readers need.
+function goal(text, is_met) {
+	printf "%s: %s\n", is_met ? "met" : "missed", text >"/dev/stderr"
+}
+
+END {
+	print "\n| MB | emulators | on disk: sid | lean | lean ÷ sid | to pull: sid | lean | lean ÷ sid |"
+	print "|---|--:|--:|--:|--:|--:|--:|--:|"
+	size("all targets", "all")
+	size("`common`", "common")
+	size("the ten of tonistiigi/binfmt", "ten")
+	size("one (`aarch64`)", "one")
+	printf "\n(Those ten of sid as gzip -9: %.1f MB.)\n", pull["sid-gzip", "ten"]
+	print "\n| arm64 programs, ms of CPU time | sid | trixie | lean | lean ÷ sid | lean ÷ trixie |"
+	print "|---|--:|--:|--:|--:|--:|"
+	row("a hundred bytes that exit", "tiny")
+	row("`true`, dynamic", "dynamic")
+	row("dash, 100 subshells", "forks")
+	row("dash, 100,000 turns of a loop", "loop")
+	row("Python, with two imports", "python")
+	row("gzip of 1.3 MB", "gzip")
+	goal(sprintf("all targets at most 14 MB to pull: %.2f", pull["lean", "all"]), pull["lean", "all"] <= 14)
+	goal(sprintf("all targets at most 150 MB on disk: %.1f", disk["lean", "all"]), disk["lean", "all"] <= 150)
+	goal(sprintf("a tiny start takes half: %.2f", cpu["lean.tiny"] / cpu["sid.tiny"]), cpu["lean.tiny"] / cpu["sid.tiny"] <= 0.55)
+}

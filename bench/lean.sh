@@ -1,0 +1,91 @@
+# The suite lean against Debian's packages: bytes, and what programs cost; sourced by scripts/bench. Prints markdown.
+#
+# Bytes are those of the emulators' layer as it is published (scripts/release/finish-layout), and of the files. Programs of arm64
+# are executed by the emulators by hand (bench/execs.c), in turns. They are Debian's, unpacked: a loader, libraries, dash, gzip,
+# Python.
+# shellcheck shell=sh disable=SC2154 # $work, $host, $emulators are those of scripts/bench
+. scripts/lib/probes.sh
+
+ten="aarch64 x86_64 riscv64 arm s390x ppc64le i386 mips64el mips64 loongarch64"
+
+# bytes SUITE SET TARGET… – of these emulators: SUITE SET FILES ON-DISK TO-PULL.
+bytes() {
+	suite=$1
+	set=$2
+	shift 2
+	rm -rf "$work/layer"
+	mkdir -p "$work/layer/qus/bin"
+	for target in "$@"; do
+		ln "$(bin_of "$suite")/qemu-$target-static" "$work/layer/qus/bin/"
+	done
+	tar -C "$work/layer" --sort=name --owner=0 --group=0 --numeric-owner -cf "$work/layer.tar" qus
+	case $suite in
+	*-gzip) gzip -9nc "$work/layer.tar" ;;
+	*) zstd -q -T1 --long=25 -19 -c "$work/layer.tar" ;;
+	esac >"$work/layer.packed"
+	printf '%s\t%s\t%s\t%s\t%s\n' "$suite" "$set" $# "$(cat "$work/layer/qus/bin"/* | wc -c)" "$(wc -c <"$work/layer.packed")"
+}
+bin_of() {
+	echo "target/dist/$host/${1%-gzip}/bin"
+}
+
+# case_of NAME TIMES STATUS ARGUMENT… – for each suite.
+case_of() {
+	name=$1
+	times=$2
+	status=$3
+	shift 3
+	for suite in $suites; do
+		command_line "$suite.$name" "$times" "$status" - - "$PWD/$(bin_of "$suite")/qemu-aarch64-static" "$@"
+	done
+}
+
+# shellcheck disable=SC2016 # for dash
+plan() {
+	case_of tiny 50 47 "$work/probes/aarch64"
+	case_of dynamic 10 0 -L "$root" "$root/usr/bin/true"
+	case_of forks 1 0 -L "$root" "$root/usr/bin/dash" -c 'i=0; while [ $i -lt 100 ]; do x=$(echo $i); i=$((i + 1)); done'
+	case_of loop 1 0 -L "$root" "$root/usr/bin/dash" -c 'i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); done'
+	case_of python 2 0 -L "$root" "$root/usr/bin/python3.13" -I -c 'import json, re'
+	case_of gzip 1 0 -L "$root" "$root/usr/bin/gzip" -kf "$work/text"
+}
+
+need zstd:zstd
+suites="sid trixie lean"
+for suite in $suites; do
+	scripts/fetch-emulators "$suite" "$host" >&2
+done
+compile execs
+mkdir "$work/probes" "$work/debs" "$work/root"
+extract_probes "$work/probes"
+root=$work/root
+conf=$(apt_root trixie arm64)
+(cd "$work/debs" && APT_CONFIG=$conf apt-get -qq download libc6 coreutils libacl1 libattr1 libselinux1 libpcre2-8-0 libgmp10 \
+	libcap2 libssl3t64 libsystemd0 libzstd1 zlib1g dash gzip libexpat1 python3.13-minimal libpython3.13-minimal libpython3.13-stdlib >&2)
+for deb in "$work"/debs/*.deb; do
+	dpkg-deb --extract "$deb" "$root"
+done
+[ -e "$root/lib" ] || ln -s usr/lib "$root/lib"
+# PYTHONHOME would do for Python alone.
+export PYTHONHOME="$root/usr" PYTHONDONTWRITEBYTECODE=1
+seq 200000 >"$work/text"
+plan >"$work/plan"
+(cd "$work" && ./execs "$(rounds 30)" <plan >results)
+common=$(awk '!/^#/ { print $1 }' manifests/common)
+all=$(sed 's/.*  qemu-\(.*\)-static$/\1/' "$(bin_of lean)/SHA256SUMS")
+{
+	for suite in sid lean; do
+		# shellcheck disable=SC2086 # lists
+		{
+			bytes "$suite" all $all
+			bytes "$suite" common $common
+			bytes "$suite" ten $ten
+		}
+		bytes "$suite" one aarch64
+	done
+	# shellcheck disable=SC2086
+	bytes sid-gzip ten $ten
+} >"$work/bytes"
+
+where "sid $(sed -n 's/^version: //p' "target/dist/$host/sid/package"), trixie $(sed -n 's/^version: //p' "target/dist/$host/trixie/package"), lean $(sed -n 's/^version: //p' "target/dist/$host/lean/package"), $(commit)"
+awk -F '\t' -f bench/lean.awk "$work/bytes" "$work/results"
