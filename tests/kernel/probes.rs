@@ -69,7 +69,7 @@ fn hanging_emulators_are_killed_after_20_seconds() {
     );
     install.wait().unwrap();
     let took = started.elapsed();
-    assert!((Duration::from_secs(20)..Duration::from_secs(30)).contains(&took), "{took:?}");
+    assert!((Duration::from_secs(20)..Duration::from_secs(50)).contains(&took), "{took:?}");
     for (n, what) in (1..).zip([
         "check",
         "check, all signals ignored",
