@@ -1,7 +1,10 @@
-# The bytes and the results of bench/lean.sh → markdown. CPU time is the least of all rounds: what others do changes that least.
+# The bytes and the results of bench/lean.sh → markdown. CPU time is the least of all rounds: what others do changes that least;
+# that of a registration, and the wall time, are medians.
 
-FNR == NR { files[$2] = $3; disk[$1, $2] = $4 / 1e6; pull[$1, $2] = $5 / 1e6; next }
-{ cpu[$1] = $5 / 1e6 }
+FNR == 1 { file++ }
+file == 1 { files[$2] = $3; disk[$1, $2] = $4 / 1e6; pull[$1, $2] = $5 / 1e6 }
+file == 2 { cpu[$1] = $5 / 1e6 }
+file == 3 { wall[$1] = $4 / 1e3; cpu[$1] = $5 / 1e3 }
 
 function size(label, set) {
 	printf "| %s | %d | %.1f | %.1f | %.2f | %.2f | %.2f | %.2f |\n", label, files[set], disk["sid", set], disk["lean", set], \
@@ -34,6 +37,8 @@ END {
 	row("dash, 100,000 turns of a loop", "loop")
 	row("Python, with two imports", "python")
 	row("gzip of 1.3 MB", "gzip")
+	row("all targets, hashed, registered and proven", "all")
+	printf "\nThe last takes %.0f ms of wall time with sid, %.0f with lean.\n", wall["sid.all"], wall["lean.all"]
 	goal(sprintf("all targets at most 14 MB to pull: %.2f", pull["lean", "all"]), pull["lean", "all"] <= 14)
 	goal(sprintf("all targets at most 150 MB on disk: %.1f", disk["lean", "all"]), disk["lean", "all"] <= 150)
 	goal(sprintf("a tiny start takes half: %.2f", cpu["lean.tiny"] / cpu["sid.tiny"]), cpu["lean.tiny"] / cpu["sid.tiny"] <= 0.55)

@@ -2,7 +2,7 @@
 #
 # Bytes are those of the emulators' layer as it is published (scripts/release/finish-layout), and of the files. Programs of arm64
 # are executed by the emulators by hand (bench/execs.c), in turns. They are Debian's, unpacked: a loader, libraries, dash, gzip,
-# Python.
+# Python. All targets are registered in user namespaces (bench/measure.c).
 # shellcheck shell=sh disable=SC2154 # $work, $host, $emulators are those of scripts/bench
 . scripts/lib/probes.sh
 
@@ -71,6 +71,10 @@ export PYTHONHOME="$root/usr" PYTHONDONTWRITEBYTECODE=1
 seq 200000 >"$work/text"
 plan >"$work/plan"
 (cd "$work" && ./execs "$(rounds 30)" <plan >results)
+for suite in $suites; do
+	command_line "$suite.all" 1 "QEMU_BIN_DIR=$PWD/$(bin_of "$suite")" "$PWD/target/dist/$host/qus" -s -- -p
+done >"$work/plan.all"
+(cd "$work" && ./measure "$(rounds 20)" <plan.all >results.all)
 common=$(awk '!/^#/ { print $1 }' manifests/common)
 all=$(sed 's/.*  qemu-\(.*\)-static$/\1/' "$(bin_of lean)/SHA256SUMS")
 {
@@ -88,4 +92,4 @@ all=$(sed 's/.*  qemu-\(.*\)-static$/\1/' "$(bin_of lean)/SHA256SUMS")
 } >"$work/bytes"
 
 where "sid $(sed -n 's/^version: //p' "target/dist/$host/sid/package"), trixie $(sed -n 's/^version: //p' "target/dist/$host/trixie/package"), lean $(sed -n 's/^version: //p' "target/dist/$host/lean/package"), $(commit)"
-awk -F '\t' -f bench/lean.awk "$work/bytes" "$work/results"
+awk -F '\t' -f bench/lean.awk "$work/bytes" "$work/results" "$work/results.all"
