@@ -74,7 +74,12 @@ pub(crate) fn mount_binfmt(at: &Path) -> Result<()> {
 
 fn no_binfmt(at: &Path, errno: Errno) -> Error {
     let error = Error::new(Step::Mount, format!("binfmt_misc on {}", at.display()), errno);
+    let modules_disabled =
+        || std::fs::read_to_string("/proc/sys/kernel/modules_disabled").is_ok_and(|set| set.trim() == "1");
     match errno {
+        Errno::ENODEV if modules_disabled() => error.hint(
+            "kernel.modules_disabled=1 forbids loading its module: run `echo binfmt_misc >/etc/modules-load.d/qus.conf` on the host, and reboot it",
+        ),
         Errno::ENODEV => error.hint(
             "this kernel has no binfmt_misc: run `modprobe binfmt_misc` on the host, or enable CONFIG_BINFMT_MISC",
         ),
