@@ -9,7 +9,8 @@ mod scenario;
 #[path = "../transcript/mod.rs"]
 mod transcript;
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
@@ -56,30 +57,32 @@ fn what_is_said_on_a_host_is_true_for_the_people_there() {
         .filter(|(g, s)| is_chosen(g, s))
         .collect();
     assert!(!todo.is_empty(), "no scenario matches {chosen}");
-    let mut states = BTreeMap::new();
-    for (group, _) in &todo {
-        states.entry(group.machine.as_str()).or_insert_with(|| state(&group.machine));
-    }
-    let waiting = Mutex::new(todo.iter().enumerate());
+    let started = Instant::now();
+    let machines: BTreeSet<_> = todo.iter().map(|(group, _)| group.machine.as_str()).collect();
+    let states = Mutex::new(BTreeMap::new());
+    at_once(machines.into_iter().collect(), |machine| {
+        let state = state(machine);
+        states.lock().unwrap().insert(machine, state);
+    });
+    let states = states.into_inner().unwrap();
     let seen = Mutex::new(BTreeMap::new());
-    std::thread::scope(|scope| {
-        for _ in 0..width().min(todo.len()) {
-            scope.spawn(|| {
-                loop {
-                    let next = waiting.lock().unwrap().next();
-                    let Some((at, (group, scenario))) = next else { break };
-                    let rows = observe(
-                        &format!("scenario-{}-{at}", std::process::id()),
-                        &states[group.machine.as_str()],
-                        group,
-                        scenario,
-                    );
-                    seen.lock().unwrap().insert(at, rows);
-                }
-            });
-        }
+    // The longest first, so that the machines end at about the same time.
+    let mut order: Vec<_> = todo.iter().enumerate().collect();
+    order.sort_by_key(|(_, (_, scenario))| Reverse(scenario.rows.len()));
+    at_once(order, |(at, (group, scenario))| {
+        let name = format!("scenario-{}-{at}", std::process::id());
+        let rows = observe(&name, &states[group.machine.as_str()], group, scenario);
+        seen.lock().unwrap().insert(at, rows);
     });
     let seen = seen.into_inner().unwrap();
+    let rows = || todo.iter().flat_map(|(_, scenario)| &scenario.rows);
+    eprintln!(
+        "hosts: {} scenarios, {} rows, {} reboots, {} s",
+        todo.len(),
+        rows().count(),
+        rows().filter(|row| row.run.starts_with("reboot")).count(),
+        started.elapsed().as_secs()
+    );
     let mut wrong = String::new();
     for ((group, scenario), rows) in todo.iter().zip(seen.values()) {
         for (row, seen) in scenario.rows.iter().zip(rows) {
@@ -95,6 +98,22 @@ fn what_is_said_on_a_host_is_true_for_the_people_there() {
     });
     compare(&groups, &good.collect());
     assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+/// Does that with each of them, in this order, as many at a time as machines may run.
+fn at_once<T: Send>(all: Vec<T>, each: impl Fn(T) + Sync) {
+    let next = Mutex::new(all.into_iter());
+    std::thread::scope(|scope| {
+        for _ in 0..width() {
+            scope.spawn(|| {
+                loop {
+                    let one = next.lock().unwrap().next();
+                    let Some(one) = one else { break };
+                    each(one);
+                }
+            });
+        }
+    });
 }
 
 /// Prepares a machine and prints where it is saved.
@@ -148,8 +167,8 @@ fn observe(name: &str, state: &str, group: &Group, scenario: &Scenario) -> Vec<S
                 break;
             }
         }
-        let output =
-            if row.run == "reboot" { vm.driver(&["reboot"], "") } else { vm.script(&row.by, &row.run) };
+        let words: Vec<_> = row.run.split_whitespace().collect();
+        let output = if words[0] == "reboot" { vm.driver(&words, "") } else { vm.script(&row.by, &row.run) };
         let looked = vm.script("root", &format!("look {}", group.places.join(" ")));
         let stdout = String::from_utf8_lossy(&looked.stdout);
         let mut seen = Seen {
@@ -266,6 +285,10 @@ fn compare(groups: &[Group], seen: &BTreeMap<(&str, &str), String>) {
             write!(page, "\n## {}\n\nLooked at: {places}.\n\n{HEADER}{rows}", group.heading).unwrap();
         }
     }
+    let rows = |begin: fn(&str) -> bool| page.lines().filter(|line| begin(line)).count();
+    let all = rows(|line| line.starts_with("| ") && !line.starts_with("| given |"));
+    let later = rows(|line| line.starts_with("| … "));
+    let page = page.replace("@ROWS@", &all.to_string()).replace("@SCENARIOS@", &(all - later).to_string());
     if std::env::var_os("BLESS").is_some() {
         std::fs::write(&path, page).unwrap();
         return;
