@@ -213,9 +213,9 @@ fn errors_of_the_kernel_are_explained() {
     };
     let install = "qus -s -- -p arm";
     s.step(&injected("mount", "ENODEV", "-P binfmt_misc", install));
-    s.quietly("echo 1 >/tmp/one; mount --bind /tmp/one /proc/sys/kernel/modules_disabled");
+    s.quietly("mount -t tmpfs sysctls /proc/sys/kernel; echo 1 >/proc/sys/kernel/modules_disabled");
     s.step(&injected("mount", "ENODEV", "-P binfmt_misc", install));
-    s.quietly("umount /proc/sys/kernel/modules_disabled");
+    s.quietly("umount /proc/sys/kernel");
     s.step(&injected("mount", "EPERM", "", install));
     s.step(&injected("unshare", "EPERM", "", install));
     s.step(&injected("open_tree", "ENOSYS", "", install));
