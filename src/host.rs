@@ -80,7 +80,7 @@ pub(crate) fn check_proc() -> Result<()> {
 }
 
 /// The label that a security module gives this process.
-pub(crate) fn own_label() -> Option<String> {
+fn own_label() -> Option<String> {
     let label = std::fs::read_to_string("/proc/self/attr/current").ok()?;
     Some(label.trim_end_matches(['\n', '\0']).to_owned())
 }

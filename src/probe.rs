@@ -21,7 +21,7 @@ use nix::unistd::{Pid, geteuid};
 use crate::arch::{ARCHES, Arch};
 use crate::elf::Machine;
 use crate::error::{Cause, Error, Step};
-use crate::host::{self, Confinement, own_label};
+use crate::host::{self, Confinement};
 use crate::selinux;
 use crate::sys::{self, CHILD_LIMIT, Change, KILL_LIMIT};
 
@@ -138,11 +138,12 @@ pub(crate) fn failure(arch: &Arch, verdict: &Verdict) -> Error {
             failed((*errno).into()).hint(forbidden())
         }
         Verdict::Refused(errno) | Verdict::Untried(errno) => failed((*errno).into()),
-        Verdict::Died(_) | Verdict::Exited(_)
-            if own_label().is_some_and(|l| selinux::forbids_execmem(&l)) =>
-        {
-            failed("SELinux denies this domain execmem, which every QEMU needs".into()).hint(selinux::EXECMEM)
-        }
+        Verdict::Died(_) | Verdict::Exited(_) if !sys::may_write_code() => match selinux::is_enabled() {
+            true => failed("SELinux denies this domain execmem, which every QEMU needs".into())
+                .hint(selinux::EXECMEM),
+            false => failed("no memory may be writable and executable here, which every QEMU needs".into())
+                .hint("in a systemd unit, `MemoryDenyWriteExecute=no` allows it"),
+        },
         Verdict::Died(signal) => {
             let signal = Signal::try_from(*signal).map_or(format!("signal {signal}"), |s| s.to_string());
             failed(format!("their interpreter died of {signal}").into())

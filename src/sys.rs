@@ -73,6 +73,23 @@ pub(crate) fn label_of(file: &File) -> Option<String> {
     Some(String::from_utf8_lossy(label).trim_end_matches('\0').to_owned())
 }
 
+/// May this process have memory that is writable and executable, as every QEMU needs? SELinux (`execmem`), `PR_SET_MDWE` and filters
+/// of systemd's `MemoryDenyWriteExecute=` refuse it, and a child inherits that.
+pub(crate) fn may_write_code() -> bool {
+    const LEN: usize = 4096;
+    let (protection, flags) =
+        (libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: the kernel chooses an address that is free; nothing refers to the mapping before it is unmapped.
+    unsafe {
+        let mapping = libc::mmap(std::ptr::null_mut(), LEN, protection, flags, -1, 0);
+        if mapping == libc::MAP_FAILED {
+            return !matches!(Errno::last(), Errno::EACCES | Errno::EPERM);
+        }
+        libc::munmap(mapping, LEN);
+    }
+    true
+}
+
 /// An executable file in memory.
 ///
 /// # Errors

@@ -88,6 +88,15 @@ fn hanging_emulators_are_killed_after_20_seconds() {
 }
 
 #[test]
+fn memory_that_may_not_be_writable_and_executable_is_named() {
+    let Some(mut s) = Sandbox::new() else { return };
+    // prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN), as systemd has it for MemoryDenyWriteExecute=; since Linux 6.3.
+    s.step("perl -e 'syscall(157, 65, 1, 0, 0, 0) == 0 or die $!; exec @ARGV' qus install arm");
+    s.step("mount -t binfmt_misc b /mnt; ls /mnt");
+    s.compare();
+}
+
+#[test]
 fn an_emulator_that_prints_forever_has_no_version() {
     let Some(mut s) = Sandbox::new() else { return };
     make(&s, "/tmp/print/qemu-arm-static", code::PRINT);
