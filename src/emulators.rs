@@ -81,11 +81,15 @@ impl Emulator {
     /// # Errors
     /// Those of `fstat` and `read`.
     pub fn unchanged(&self) -> std::io::Result<bool> {
-        if Stamp::of(&self.file.metadata()?) == Stamp::of(&self.metadata) {
-            return Ok(true);
-        }
-        self.sum.map_or(Ok(false), |sum| Ok(digest(&mut self.file.try_clone()?)? == sum))
+        is_unchanged(&self.file, &self.metadata, self.sum)
     }
+}
+
+fn is_unchanged(file: &File, before: &Metadata, sum: Option<Sum>) -> std::io::Result<bool> {
+    if Stamp::of(&file.metadata()?) == Stamp::of(before) {
+        return Ok(true);
+    }
+    sum.map_or(Ok(false), |sum| Ok(digest(&mut file.try_clone()?)? == sum))
 }
 
 /// Tells whether a file was written to. Before Linux 6.13, its times are some milliseconds coarse: of two writes within one tick,
@@ -318,8 +322,7 @@ impl EmulatorDir {
                 Some(found)
             }
         };
-        let after = file.metadata().map_err(unreadable)?;
-        if Stamp::of(&after) != Stamp::of(before) {
+        if !is_unchanged(file, before, sum).map_err(unreadable)? {
             return Err(
                 unfit("it changed while qus read it".to_owned()).hint("run again when it is complete")
             );
@@ -567,6 +570,15 @@ mod tests {
         std::fs::write(&path, "longer").unwrap();
         let error = s.compare("qemu-arm", &mut file, &before).unwrap_err();
         assert!(error.to_string().contains("it changed while qus read it"), "{error}");
+        // Another name changes its times, and nothing that is read.
+        let sum = hex(&digest(&mut file).unwrap());
+        std::fs::write(d.join(SUMS), format!("{sum}  qemu-arm\n")).unwrap();
+        let s = EmulatorDir::open(&d).unwrap();
+        let before = file.metadata().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::fs::hard_link(&path, d.join("another")).unwrap();
+        assert_ne!(Stamp::of(&file.metadata().unwrap()), Stamp::of(&before));
+        assert!(s.compare("qemu-arm", &mut file, &before).unwrap().is_some());
         std::fs::remove_dir_all(d).unwrap();
     }
 
