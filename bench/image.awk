@@ -18,6 +18,7 @@ END {
 	row("an image that does nothing", "noop")
 	row("`qus -s -- -p " one "`", "one.full")
 	row("`qus -s -- -p`", "all.full")
+	row("`qus:lean -s -- -p`", "lean.full")
 	row("`qus -s -- -p --no-prove " one "`", "one.plain")
 	row("`qus -s -- -p --no-prove`", "all.plain")
 	row("`qus -- -r`, with nothing to remove", "remove")

@@ -31,6 +31,7 @@ plan() {
 			command_line $what.full 1 "$@" "$image" -s -- -p $targets
 		}
 	done
+	command_line lean.full 1 "$@" "$lean" -s -- -p
 	command_line remove 1 "$@" "$image" -- -r
 }
 
@@ -49,6 +50,7 @@ trap 'exit 130' INT TERM
 engine=$(scripts/internal/manage-engine up docker)
 eval "$engine"
 image=$(scripts/build-image | head -n 1)
+lean=$(scripts/build-image --suite lean | head -n 1)
 (cd "$work" && tar -c noop | docker import --change 'ENTRYPOINT ["/noop"]' - qus-bench-noop >&2)
 plan >"$work/plan"
 (cd "$work" && ./measure "$(rounds 20)" \
