@@ -570,13 +570,12 @@ mod tests {
         std::fs::write(&path, "longer").unwrap();
         let error = s.compare("qemu-arm", &mut file, &before).unwrap_err();
         assert!(error.to_string().contains("it changed while qus read it"), "{error}");
-        // Another name changes its times, and nothing that is read.
+        // A backup that sets its time back changes nothing that is read.
         let sum = hex(&digest(&mut file).unwrap());
         std::fs::write(d.join(SUMS), format!("{sum}  qemu-arm\n")).unwrap();
         let s = EmulatorDir::open(&d).unwrap();
         let before = file.metadata().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(20));
-        std::fs::hard_link(&path, d.join("another")).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH).unwrap();
         assert_ne!(Stamp::of(&file.metadata().unwrap()), Stamp::of(&before));
         assert!(s.compare("qemu-arm", &mut file, &before).unwrap().is_some());
         std::fs::remove_dir_all(d).unwrap();
