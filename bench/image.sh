@@ -38,7 +38,7 @@ plan() {
 [ "$(id -u)" -eq 0 ] || fail "cannot run a private engine: not root" "use sudo"
 # The tests of the images register on this machine, too.
 mkdir -p "$QUS_CACHE"
-exec 6>"$QUS_CACHE/image-tests.lock"
+exec 6>"$QUS_CACHE/tests.lock"
 flock 6
 found=$(handlers)
 [ -z "$found" ] || fail "this machine has handlers of QEMU: $(echo "$found" | tr '\n' ' ')" "remove them first"
