@@ -49,8 +49,8 @@ trap engine_down EXIT
 trap 'exit 130' INT TERM
 engine=$(scripts/internal/manage-engine up docker)
 eval "$engine"
-image=$(scripts/build-image | head -n 1)
-lean=$(scripts/build-image --suite lean | head -n 1)
+image=$(scripts/build-image | tail -n 1)
+lean=$(scripts/build-image --suite lean | tail -n 1)
 (cd "$work" && tar -c noop | docker import --change 'ENTRYPOINT ["/noop"]' - qus-bench-noop >&2)
 plan >"$work/plan"
 (cd "$work" && ./measure "$(rounds 20)" \
