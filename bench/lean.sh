@@ -2,7 +2,7 @@
 #
 # Bytes are those of the emulators' layer as it is published (scripts/release/finish-layout), and of the files. Programs of arm64
 # are executed by the emulators by hand (bench/execs.c), in turns. They are Debian's, unpacked: a loader, libraries, dash, gzip,
-# Python. All targets are registered in user namespaces (bench/measure.c).
+# Python, gcc. All targets are registered in user namespaces (bench/measure.c).
 # shellcheck shell=sh disable=SC2154 # $work, $host, $emulators are those of scripts/bench
 . scripts/lib/probes.sh
 
@@ -47,6 +47,7 @@ plan() {
 	case_of forks 1 0 -L "$root" "$root/usr/bin/dash" -c 'i=0; while [ $i -lt 100 ]; do x=$(echo $i); i=$((i + 1)); done'
 	case_of loop 1 0 -L "$root" "$root/usr/bin/dash" -c 'i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); done'
 	case_of python 2 0 -L "$root" "$root/usr/bin/python3.13" -I -c 'import json, re'
+	case_of gcc 1 0 -L "$root" "$root/usr/libexec/gcc/aarch64-linux-gnu/14/cc1" -quiet -O2 "$work/functions.c" -o /dev/null
 	case_of gzip 1 0 -L "$root" "$root/usr/bin/gzip" -kf "$work/text"
 }
 
@@ -61,7 +62,8 @@ extract_probes "$work/probes"
 root=$work/root
 conf=$(apt_root trixie arm64)
 (cd "$work/debs" && APT_CONFIG=$conf apt-get -qq download libc6 coreutils libacl1 libattr1 libselinux1 libpcre2-8-0 libgmp10 \
-	libcap2 libssl3t64 libsystemd0 libzstd1 zlib1g dash gzip libexpat1 python3.13-minimal libpython3.13-minimal libpython3.13-stdlib >&2)
+	libcap2 libssl3t64 libsystemd0 libzstd1 zlib1g dash gzip libexpat1 python3.13-minimal libpython3.13-minimal libpython3.13-stdlib \
+	cpp-14-aarch64-linux-gnu libisl23 libmpc3 libmpfr6 >&2)
 for deb in "$work"/debs/*.deb; do
 	dpkg-deb --extract "$deb" "$root"
 done
@@ -69,6 +71,9 @@ done
 # PYTHONHOME would do for Python alone.
 export PYTHONHOME="$root/usr" PYTHONDONTWRITEBYTECODE=1
 seq 200000 >"$work/text"
+for number in $(seq 15); do
+	echo "int f$number(int *a, int n) { int s = $number; for (int i = 0; i < n; i++) s += a[i] * $number ^ s >> 3; return s; }"
+done >"$work/functions.c"
 plan >"$work/plan"
 (cd "$work" && ./execs "$(rounds 30)" <plan >results)
 for suite in $suites; do
