@@ -42,8 +42,9 @@ pub(in crate::commands) fn requirements(is_static: bool) -> Requirements<'static
 
 /// The error if the directory has no emulator.
 pub(in crate::commands) fn has_none(options: &HandlerOptions) -> Error {
-    Error::new(Step::Check, options.dir().display().to_string(), "it has no emulators (qemu-TARGET)")
-        .hint("set their directory with --path or QEMU_BIN_DIR; images tagged `register` have none")
+    Error::new(Step::Check, options.dir().display().to_string(), "it has no emulators (qemu-TARGET)").hint(
+        "set the directory of the emulators with --path or QEMU_BIN_DIR; images tagged `register` have none",
+    )
 }
 
 /// A note about emulators that have another name than requested, if there are any.

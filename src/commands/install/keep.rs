@@ -97,7 +97,7 @@ impl Site<'_> {
         let mut why =
             "they vanish with the last mount of binfmt_misc, which belongs to this process".to_owned();
         if let Some(error) = &self.unanchored {
-            why = format!("{why}, and cannot hold one themselves: {error}");
+            why = format!("{why}, and the handlers cannot hold a mount themselves: {error}");
         }
         Error::new(Step::Keep, "the handlers", why).hint(remedy(self.place, self.request.options.persistent))
     }
