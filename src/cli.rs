@@ -11,9 +11,9 @@ mod verbs;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use crate::arch::{self, PREFIX};
+use crate::arch::{self, ARCHES, PREFIX, host_family};
 use crate::error::{Error, Result};
-use crate::request::Command;
+use crate::request::{Command, Remove, Targets};
 
 /// A parsed command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,12 +43,27 @@ pub fn parse(args: &[OsString], env: Env<'_>) -> Result<Invocation> {
         if parse_dialect(args, &|_| None).is_ok() {
             return error; // the environment's
         }
-        let is_valid = |line: &Vec<OsString>| parse_dialect(line, env).is_ok();
-        match suggest::lines(args).into_iter().find(is_valid).and_then(|line| suggest::shown(&line)) {
+        let is_valid = |(is_guess, line): &(bool, Vec<OsString>)| {
+            parse_dialect(line, env).is_ok_and(|asked| !is_guess || !asked.commands.iter().any(acts_on_all))
+        };
+        match suggest::lines(args).into_iter().find(is_valid).and_then(|(_, line)| suggest::shown(&line)) {
             Some(line) => error.hint(format!("did you mean `qus{line}`?")),
             None => error,
         }
     })
+}
+
+/// Does it change something, and no target is named? Or run any program?
+fn acts_on_all(command: &Command) -> bool {
+    match command {
+        Command::Install(install) => install.targets == Targets::All && !install.dry_run,
+        Command::Remove(Remove { targets, handlers, dry_run, .. }) => {
+            *targets == Targets::All && handlers.is_empty() && !dry_run
+        }
+        Command::Export(export) => export.to.is_some(),
+        Command::Reset(_) | Command::Run { .. } | Command::Shell(_) => true,
+        _ => false,
+    }
 }
 
 fn parse_dialect(args: &[OsString], env: Env<'_>) -> Result<Invocation> {
@@ -134,6 +149,11 @@ fn one(command: Command) -> Invocation {
     Invocation { commands: vec![command], ..Invocation::default() }
 }
 
+/// What prints at once, whatever else there is: `--json` may also follow it.
+fn at_once<'a>(command: Command, words: impl IntoIterator<Item = &'a OsString>) -> Invocation {
+    Invocation { json: words.into_iter().any(|word| word == "--json"), ..one(command) }
+}
+
 fn unknown_target(name: &str) -> Error {
     let near = arch::nearest(name);
     let error = Error::usage(format!("unknown target: {name}"));
@@ -146,6 +166,14 @@ fn unknown_target(name: &str) -> Error {
 
 fn text(word: OsString) -> Result<String> {
     word.into_string().map_err(|w| Error::usage(format!("not UTF-8: {}", w.to_string_lossy())))
+}
+
+/// The name of a host, as `uname -m` prints it: of a family that has targets, or its own family would be written.
+fn host(name: String) -> Result<String> {
+    match ARCHES.iter().any(|arch| arch.family == host_family(&name)) {
+        true => Ok(name),
+        false => Err(Error::usage(format!("unknown host: {name}")).hint("use what `uname -m` prints on it")),
+    }
 }
 
 /// An environment variable; an empty one counts as unset.

@@ -121,6 +121,54 @@ fn json_and_quiet_may_precede_the_verb() {
 }
 
 #[test]
+fn help_is_a_document_wherever_json_is() {
+    for line in [
+        "qus --json --help",
+        "qus --help --json",
+        "qus --json install --help",
+        "qus install --json --help",
+        "qus install --help --json",
+        "qus run --help --json",
+        "qus export --json --help",
+        "qus export compose -h --json",
+        "qus --reset --json --help",
+        "qus --reset --help --json",
+        "qus -- --help --json",
+        "qus -- --json --help",
+        "qus -s --json -- -h",
+        "qus --mount /m --version --json",
+    ] {
+        let Invocation { json, quiet, commands, .. } = asked(line).unwrap();
+        assert!(json && !quiet && commands.len() == 1, "{line}");
+    }
+    assert!(!asked("qus install --help").unwrap().json && !asked("qus -q -- --help").unwrap().quiet);
+}
+
+#[test]
+fn an_empty_directory_or_unknown_host_is_wrong_usage() {
+    for line in [
+        "qus export compose -e ''",
+        "qus export binfmt.d --dir= arm",
+        "qus -- -s -e '' arm",
+        "qus -- -d --exportdir= arm",
+        "qus --systemd ALL -e ''",
+    ] {
+        assert_eq!(asked(line).unwrap_err().hint.as_deref(), Some("is a shell variable unset?"), "{line}");
+    }
+    for line in [
+        "HOST_ARCH=vax qus --reset --systemd ALL",
+        "HOST_ARCH=vax qus -- -d",
+        "qus export binfmt.d --host vax --json",
+        "qus export update-binfmts --host '' arm",
+    ] {
+        let error = asked(line).unwrap_err();
+        assert!(error.to_string().starts_with("unknown host: "), "{line}: {error}");
+        assert_eq!(error.exit() as u8, 2);
+    }
+    assert!(asked("HOST_ARCH= qus -- -d").is_ok() && asked("HOST_ARCH=armv5tejl qus -- -d").is_ok());
+}
+
+#[test]
 fn long_options_may_have_one_dash_or_two() {
     for (short, long) in
         [("-s -- -p arm", "static -- -p arm"), ("-l", "list"), ("-i ls", "interactive ls"), ("-h", "help")]
@@ -440,7 +488,8 @@ fn suggested_lines_do_what_was_intended() {
         ("qus uninst arm", "qus remove arm"),
         ("qus stat", "qus status"),
         ("qus diag", "qus doctor"),
-        ("qus --hold", "qus hold"),
+        ("qus --hold arm", "qus hold arm"),
+        ("qus --hold --dry-run", "qus hold --dry-run"),
         ("qus --remove arm", "qus remove arm"),
         ("qus -- remove arm", "qus remove arm"),
         ("qus -s -- install -p arm", "qus install arm"),
@@ -499,8 +548,36 @@ fn suggested_lines_do_what_was_intended() {
         "qus frob",
         "qus ''",
         "qus it's",
+        "qus --systemd ALL arm",
+        "qus --sytemd ALL",
+        "qus --debain",
+        "qus systemd arm",
+        "qus --list-all",
+        "qus --uninstall",
+        "qus --uninstall=",
+        "qus --install",
+        "qus --install=",
+        "qus --instal=",
+        "qus --uninstall= arm",
+        "qus uninstall ''",
+        "qus --remove",
+        "qus --unistall --",
+        "qus --hold",
+        "qus --quiet --force",
+        "qus --rset -p yes",
+        "qus -rest",
+        "qus --run install arm",
+        "qus --exec install arm",
+        "qus un install arm",
+        "qus urn install arm",
+        "qus exce install arm",
+        "qus ad arm",
+        "qus rn arm",
     ] {
         assert_eq!(hinted(typed), None, "{typed}");
+    }
+    for typed in ["qus --uninstall=", "qus --install=", "qus --install ''"] {
+        assert_eq!(asked(typed).unwrap_err().hint.as_deref(), Some("is a shell variable unset?"), "{typed}");
     }
     assert_eq!(hinted(&format!("qus {}", "arm ".repeat(1000).trim())), None);
     assert_eq!(hinted("qus uninstal arm ;"), None);
@@ -645,6 +722,11 @@ fn contradictions_are_refused() {
         "QEMU_CLEAR=yes qus -- -s",
         "qus -- --clean",
         "qus -- --strict",
+        "qus -s -- -p --hold --clear",
+        "qus -- --hold --strict -r arm",
+        "QEMU_CLEAR=yes qus -- -p --hold",
+        "qus -- -s --hold",
+        "qus -- -d --hold --clean",
     ]);
 }
 
@@ -730,6 +812,7 @@ fn debian_files_leave_out_the_hosts_own_family() {
 #[test]
 fn an_export_to_nowhere_fails_and_a_dry_run_writes_nothing() {
     exported("nowhere", "HOST_ARCH=x86_64 QEMU_BIN_DIR=/opt/qemu qus -- -s --force -e ./not/here arm");
+    exported("dry", "HOST_ARCH=x86_64 QEMU_BIN_DIR=/opt/qemu qus -- -t -s --force -e ./not/here arm");
     exported("test", "HOST_ARCH=x86_64 QEMU_BIN_DIR=/opt/qemu qus -- -t -s --force -e . arm microblaze");
 }
 
@@ -744,7 +827,7 @@ fn files_that_run_qus_are_the_manifests_filled_in() {
         ("compose", "qus export compose --image localhost/qus:d11.1 riscv64"),
         ("compose-all", "qus export compose"),
         ("compose-alone", "qus export compose hppa alpha"),
-        ("dry", "qus export compose --except arm arm hppa -e /nowhere --dry-run"),
+        ("dry", "qus export compose --except arm arm hppa -e . --dry-run"),
         ("quiet", "qus export openrc -e /nowhere --quiet"),
     ] {
         exported(name, line);

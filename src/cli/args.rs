@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use lexopt::Arg;
 
-use super::{Env, Invocation, TargetNames, path, text, unknown_target, variable};
+use super::{Env, Invocation, TargetNames, host, path, text, unknown_target, variable};
 use crate::error::{Error, Result};
 use crate::request::{Command, Export, Format, HandlerOptions, Hold, Install, Remove, Targets};
 
@@ -56,6 +56,16 @@ impl Words {
     /// The value of the last option.
     pub(super) fn value(&mut self) -> Result<String> {
         self.0.value().map_err(|e| misuse(&e)).and_then(text)
+    }
+
+    /// The value of the last option, a directory to write to. An empty one would be that of the caller.
+    pub(super) fn dir(&mut self, option: &str) -> Result<PathBuf> {
+        match self.value()? {
+            dir if dir.is_empty() => {
+                Err(Error::usage(format!("{option} requires a directory")).hint("is a shell variable unset?"))
+            }
+            dir => Ok(dir.into()),
+        }
     }
 
     /// The value of the last option, `yes` or `no`; without one, `yes`.
@@ -182,7 +192,7 @@ impl Given {
             options: self.install.options.clone(),
             format,
             to: Some(to),
-            host: variable(env, "HOST_ARCH")?,
+            host: variable(env, "HOST_ARCH")?.map(host).transpose()?,
             force: self.install.force,
             dry_run: self.install.dry_run,
         }))

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::args::{Given, Words, is_in};
 use super::verbs::refused;
-use super::{Env, Invocation, directory, one};
+use super::{Env, Invocation, at_once, directory, host};
 use crate::error::{Error, Result};
 use crate::request::{Command, Deploy, Engine, Export, Format, HOST_DIR, HandlerOptions, Runner};
 
@@ -50,8 +50,8 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>, help: &'static str) -> Resu
         match word.option.as_str() {
             "" if kind.is_none() => kind = Some(format(&word.text()?)?),
             "" => given.targets.add(&word.text()?)?,
-            "-h" | "--help" => return Ok(one(Command::Say(help))),
-            "-e" | "--dir" => to = Some(words.value()?.into()),
+            "-h" | "--help" => return Ok(at_once(Command::Say(help), args)),
+            "-e" | "--dir" => to = Some(words.dir(&word.option)?),
             "--host" | "--engine" | "--image" | "--program" => of_some.push((word.option, words.value()?)),
             o if is_in(OF_ALL, o) && given.take(o, &mut words)? => {}
             o if is_in(FORMATS[0].1.options(), o) && given.take(o, &mut words)? => {
@@ -76,8 +76,12 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>, help: &'static str) -> Resu
         );
     }
     if let Some((other, _)) = of_some.iter().find(|(o, _)| !is_in(kind.options(), o)) {
+        let with_none = match kind {
+            Kind::Runs(Runner::Systemd(_)) => "; with --engine none: --path --program",
+            _ => "",
+        };
         return Err(Error::usage(format!("{other} does not apply to this format"))
-            .hint(format!("its options are {}", kind.options())));
+            .hint(format!("its options are {}{with_none}", kind.options())));
     }
     let command = command(kind, &given, to, &said, env)?;
     Ok(given.asked(vec![command]))
@@ -127,7 +131,7 @@ fn command(
         Kind::Handlers(format) => {
             options.dir = dir.map(PathBuf::from).or(directory(env)).or(Some(HOST_DIR.into()));
             options.suffix = plain("--suffix", options.suffix)?;
-            let (host, force) = (said("--host"), given.install.force);
+            let (host, force) = (said("--host").map(host).transpose()?, given.install.force);
             return Ok(Command::Export(Export { targets, options, format, to, host, force, dry_run }));
         }
     };

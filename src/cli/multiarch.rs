@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 
 use super::args::{Given, Words, is_in};
-use super::{Env, HELP, Invocation, one, path};
+use super::{Env, HELP, Invocation, at_once, path};
 use crate::error::{Error, Result};
 use crate::request::{Command, Format, HandlerOptions, Remove, Targets};
 
@@ -31,9 +31,9 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Invocation> {
     let mut words = Words::new(args.to_vec());
     while let Some(word) = words.next()? {
         match word.option.as_str() {
-            "-h" | "--help" => return Ok(one(Command::Say(HELP))),
+            "-h" | "--help" => return Ok(at_once(Command::Say(HELP), args)),
             "--reset" => reset = true,
-            "-e" | "--exportdir" => to = Some(words.value()?.into()),
+            "-e" | "--exportdir" => to = Some(words.dir(&word.option)?),
             "-d" | "--debian" => format = Some(Format::UpdateBinfmts),
             "-s" | "--systemd" => {
                 given.targets.add(&words.value()?)?;

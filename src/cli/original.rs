@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use super::args::{Given, Words, yes_or_no};
-use super::{Env, HELP, HELP_CONF, Invocation, directory, doubled, is_form, one, variable};
+use super::{Env, HELP, HELP_CONF, Invocation, at_once, directory, doubled, is_form, one, variable};
 use crate::emulators::STATIC;
 use crate::error::{Error, Result};
 use crate::request::{Command, Format, HandlerOptions, Hold};
@@ -18,20 +18,19 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Invocation> {
         return Ok(one(Command::Shell(args[at + 1..].to_vec())));
     }
     let own: Vec<_> = own.iter().map(|a| doubled(a)).collect();
-    // --json may also follow -h and -V, which print at once.
-    let json = own.iter().any(|a| a == "--json");
+    let at_once = |command| at_once(command, own.iter().chain(rest.unwrap_or_default()));
     // The most frequent mistake: targets and their options go after `--`.
     let misplaced = match rest {
         Some(_) => "only -h, -l, -s, -i, -V, --json and --quiet go before `--`; see `qus --help`",
         None => "targets go after `--`, or after a command such as install; see `qus --help`",
     };
-    let mut words = Words::new(own);
+    let mut words = Words::new(own.iter().cloned());
     while let Some(word) = words.next()? {
         match word.option.as_str() {
-            "-h" | "--help" => return Ok(Invocation { json, ..one(Command::Say(HELP)) }),
+            "-h" | "--help" => return Ok(at_once(Command::Say(HELP))),
             "-V" | "--version" => {
                 let options = HandlerOptions { dir: directory(env), ..HandlerOptions::default() };
-                return Ok(Invocation { json, ..one(Command::Version(options)) });
+                return Ok(at_once(Command::Version(options)));
             }
             "-l" | "--list" => list = true,
             "-s" | "--static" => suffix = Some(STATIC),
@@ -44,7 +43,7 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Invocation> {
     let mut commands = Vec::new();
     if !list || rest.is_some() {
         match conf(rest.unwrap_or_default(), suffix, &mut given, env)? {
-            help @ Command::Say(_) => return Ok(given.asked(vec![help])),
+            help @ Command::Say(_) => return Ok(at_once(help)),
             command => commands.push(command),
         }
     }
@@ -76,7 +75,7 @@ fn conf(args: &[OsString], suffix: Option<&str>, given: &mut Given, env: Env<'_>
             "-t" | "--test" => given.install.dry_run = true,
             "-d" | "--debian" => format = Some(Format::UpdateBinfmts),
             "-s" | "--systemd" => format = Some(Format::BinfmtD),
-            "-e" | "--exportdir" => to = Some(words.value()?.into()),
+            "-e" | "--exportdir" => to = Some(words.dir(&word.option)?),
             "--hold" => hold = true,
             o if given.take(o, &mut words)? => {}
             _ => return Err(word.refused().hint("`qus -- --help` lists the options after `--`")),
@@ -89,6 +88,13 @@ fn conf(args: &[OsString], suffix: Option<&str>, given: &mut Given, env: Env<'_>
     }
     if !hold && given.hold != Hold::default() {
         return Err(Error::usage("--clean and --strict require --hold"));
+    }
+    if hold && clear {
+        return Err(Error::usage("-r removes handlers, --hold keeps them: use one of them")
+            .hint("--hold --clean removes them in the end"));
+    }
+    if hold && format.is_some() {
+        return Err(Error::usage("-s and -d write files, --hold keeps handlers: use one of them"));
     }
     given.install.hold = hold.then_some(given.hold);
     match format {

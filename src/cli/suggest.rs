@@ -20,11 +20,13 @@ const VERBS: [&str; 12] = [
     "check test probe",
     "doctor diagnose debug",
     "verify",
-    "run exec",
+    RUN,
     "export generate",
     "help",
     "version ver",
 ];
+
+const RUN: &str = "run exec";
 
 /// Every long option of every dialect.
 const OPTIONS: &str = "clean clear credential credentials debian dir dry-run emulator engine except exportdir force help hold host \
@@ -37,53 +39,65 @@ const VALUED: &str = "--path --suffix --exportdir --except --platform --targets"
 /// After `--`, these write files to the host: never suggested.
 const WRITE: &str = "-s -d --systemd --debian";
 
-pub(super) fn lines(args: &[OsString]) -> Vec<Vec<OsString>> {
+/// Lines, and whether the option that they begin with is guessed: then they must not act on what nobody named.
+pub(super) fn lines(args: &[OsString]) -> Vec<(bool, Vec<OsString>)> {
     let words: Option<Vec<_>> = args.iter().map(|a| a.to_str()).collect();
     let Some(words) = words.filter(|w| w.len() <= WORDS_MAX) else { return Vec::new() };
+    // A variable was unset: without it, the line would do more.
+    if words.iter().any(|w| w.is_empty() || w.ends_with('=')) {
+        return Vec::new();
+    }
     let (form, rest) = words.split_at(words.iter().take_while(|w| is_form(w)).count());
     let Some((&first, more)) = rest.split_first() else { return Vec::new() };
-    let mut lines = Vec::new();
-    let mut add = |before: &[&str], after: &[&str]| {
-        lines.push([form, before, after].concat().into_iter().map(OsString::from).collect());
-    };
-    let is_word =
-        !verbs::is_verb(first) && first != "--" && (first.starts_with("--") || !first.starts_with('-'));
+    let is_option = first.starts_with("--") && first != "--";
     let dashes = rest.iter().position(|w| *w == "--");
+    let mut lines = Vec::new();
+    let mut add = |is_guess: bool, before: &[&str], after: &[&str]| {
+        let line = [form, before, after].concat().into_iter().map(OsString::from).collect();
+        lines.push((is_guess, line));
+    };
+    let is_word = !verbs::is_verb(first) && (is_option || !first.starts_with('-'));
     // A verb with the original's options, or after its dashes.
     for (verb, words) in
         [Some((&first, more)), dashes.and_then(|at| rest[at + 1..].split_first())].into_iter().flatten()
     {
         let is_default = |w: &str| ["install", "hold"].contains(verb) && ["-s", "-p", "--"].contains(&w);
         if verbs::is_verb(verb) {
-            add(&[verb], &words.iter().copied().filter(|w| !is_default(w)).collect::<Vec<_>>());
+            let words: Vec<_> = words.iter().copied().filter(|w| !is_default(w)).collect();
+            add(is_option, &[verb], &words);
         }
     }
     if is_word {
-        add(&["install"], rest);
+        add(is_option, &["install"], rest);
     }
     if let Some(verb) = first.strip_prefix("--").filter(|name| verbs::is_verb(name)) {
-        add(&[verb], more);
+        add(true, &[verb], more);
     }
     if first == "-v" && more.is_empty() {
-        add(&["-V"], &[]);
+        add(false, &["-V"], &[]);
     }
     if let Some(line) = with_dashes(rest) {
-        add(&line.iter().map(String::as_str).collect::<Vec<_>>(), &[]);
+        add(is_option, &line.iter().map(String::as_str).collect::<Vec<_>>(), &[]);
     }
     if is_word {
         let typed = first.trim_start_matches('-');
-        let words = || VERBS.iter().flat_map(|v| v.split(' '));
+        // Short words are near to too many others, and a program is run only by a word for that.
+        let is_guessed = |w: &str| w.len() > 3 && !is_in(RUN, w);
+        let words = || VERBS.iter().flat_map(|v| v.split(' ')).filter(|w| *w == typed || is_guessed(w));
         let abbreviated = words().filter(|w| typed.len() >= 3 && w.starts_with(typed));
         for word in abbreviated.chain(near(typed, words())) {
             let names = VERBS.iter().find(|names| is_in(names, word)).copied();
-            add(&[names.and_then(|n| n.split(' ').next()).unwrap_or(word)], more);
+            add(is_option, &[names.and_then(|n| n.split(' ').next()).unwrap_or(word)], more);
         }
-        nearest(first).iter().for_each(|target| add(&["install", target], more));
+        // An option isn't a target.
+        let nearest = if is_option || is_in(OPTIONS, first) { Vec::new() } else { nearest(first) };
+        nearest.iter().for_each(|target| add(false, &["install", target], more));
     }
     if let Some(at) = rest.iter().position(|w| is_mistyped(w)) {
         let (name, value) = rest[at].split_at(rest[at].find('=').unwrap_or(rest[at].len()));
         for option in near(name.trim_start_matches('-'), OPTIONS.split(' ')) {
-            add(&rest[..at], &[&[format!("--{option}{value}").as_str()], &rest[at + 1..]].concat());
+            let option = format!("--{option}{value}");
+            add(at == 0 && dashes.is_none(), &rest[..at], &[&[option.as_str()], &rest[at + 1..]].concat());
         }
     }
     lines

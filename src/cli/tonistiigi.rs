@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 
 use super::args::{Given, Words};
-use super::{Env, Invocation, TargetNames, is_form, variable};
+use super::{Env, Invocation, TargetNames, at_once, is_form, variable};
 use crate::arch;
 use crate::error::{Error, Result};
 use crate::request::{Command, HandlerOptions};
@@ -31,7 +31,7 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Invocation> {
             "--install" => install = Some(words.value()?),
             "--uninstall" => uninstall = Some(words.value()?),
             "--mount" => given.install.mount = Some(words.value()?.into()),
-            "--version" => return Ok(given.asked(vec![Command::Version(options(env)?)])),
+            "--version" => return Ok(at_once(Command::Version(options(env)?), args)),
             o if is_form(o) && given.take(o, &mut words)? => {}
             _ => return Err(word.refused().hint("`qus --help` lists the commands")),
         }

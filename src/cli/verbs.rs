@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use super::args::{Given, Word, Words};
-use super::{Env, HELP, Invocation, directory, export, one};
+use super::{Env, HELP, Invocation, at_once, directory, export};
 use crate::error::{Error, Result};
 use crate::request::{Command, HandlerOptions};
 
@@ -86,7 +86,7 @@ pub(super) fn parse(name: &str, args: &[OsString], env: Env<'_>) -> Result<Invoc
     let mut words = Words::new(args.to_vec());
     while let Some(word) = words.next()? {
         match word.option.as_str() {
-            "-h" | "--help" => return Ok(one(Command::Say(help))),
+            "-h" | "--help" => return Ok(at_once(Command::Say(help), args)),
             "--emulator" if verb == Check => version = true,
             o if verb.takes(o) && given.take(o, &mut words)? => {}
             "" if verb == Run => {

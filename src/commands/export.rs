@@ -8,7 +8,7 @@ use super::rules::{file_name, renamed, rule};
 use crate::arch::{ARCHES, Arch, host_family, named};
 use crate::elf::Class::{Elf32, Elf64};
 use crate::emulators::EmulatorDir;
-use crate::error::{Error, Result, Step};
+use crate::error::{Error, Step};
 use crate::host;
 use crate::outcome::{Report, Separator};
 use crate::probe::{self};
@@ -18,7 +18,7 @@ use crate::userns::Namespaces;
 
 pub(super) fn export(request: &Export, report: &mut Report) -> Done {
     let options = &request.options;
-    let host = Host::of(request.host.as_deref())?;
+    let host = Host::of(request.host.as_deref());
     let is_named = request.targets.are_named();
     let mut rows = request.targets.rows().collect();
     let own = take(&mut rows, &|a| if is_named { host.is_itself(a) } else { host.is_family(a) });
@@ -103,21 +103,15 @@ struct Host<'a> {
 }
 
 impl<'a> Host<'a> {
-    fn of(name: Option<&'a str>) -> Result<Self> {
+    fn of(name: Option<&'a str>) -> Self {
         let this = host::arch();
         let Some(name) = name else {
-            return Ok(Self { family: this.family, arch: Some(this), is_this: true });
+            return Self { family: this.family, arch: Some(this), is_this: true };
         };
         let family = host_family(name);
         // uname has names that no target has (armv5tejl).
         let arch = named(name).next().or_else(|| ARCHES.iter().find(|a| a.name == family));
-        if !ARCHES.iter().any(|a| a.family == family) {
-            // Otherwise its own family would be written.
-            return Err(
-                Error::usage(format!("unknown host: {name}")).hint("use what `uname -m` prints on it")
-            );
-        }
-        Ok(Self { family, arch, is_this: arch.is_some_and(|a| a.name == this.name) })
+        Self { family, arch, is_this: arch.is_some_and(|a| a.name == this.name) }
     }
 
     /// Is it of that architecture, or are its programs? They may be 32-bit ones on a 64-bit kernel, as qus itself shows.
