@@ -24,7 +24,7 @@ use crate::request::Command;
 use crate::sys;
 pub use hold::Holder;
 
-/// Runs the commands in order; after a failure, the next ones still run. With `hold`, also returns the [`Holder`], which is to
+/// Runs the commands in order; after a failure, the next ones still run, but nothing is removed. With `hold`, also returns the [`Holder`], which is to
 /// wait once the report is delivered.
 #[must_use]
 pub fn run(commands: &[Command]) -> (Report, Option<Holder>) {
@@ -43,6 +43,8 @@ pub fn run(commands: &[Command]) -> (Report, Option<Holder>) {
                 }
                 Err(error) => Err(error),
             },
+            // What would take the place of these handlers isn't there.
+            Command::Remove(_) if !report.errors.is_empty() => continue,
             Command::Remove(request) => remove::remove(request, &mut report),
             Command::Export(request) => export::export(request, &mut report),
             Command::Deploy(request) => Ok(deploy::deploy(request, &mut report)),

@@ -1,6 +1,7 @@
 //! The dialect of multiarch/qemu-user-static and of QEMU's current script: `--reset -p yes`.
 //!
-//! It has no `--`, and switches take `yes` or `no`. `--reset` removes handlers named `qemu-*`, not those of third parties.
+//! It has no `--`, and switches take `yes` or `no`. `--reset` removes handlers named `qemu-*`, not those of third parties, once
+//! what takes their place is there.
 
 use std::ffi::OsString;
 
@@ -47,7 +48,7 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Invocation> {
     let commands = match (format, given.install()?) {
         (Some(format), _) => {
             let files = given.host_files(format, to, env)?;
-            if reset { vec![removal(), files] } else { vec![files] }
+            if reset { vec![files, removal()] } else { vec![files] }
         }
         (None, _) if to.is_some() => {
             return Err(Error::usage("--exportdir requires --systemd or --debian"));
