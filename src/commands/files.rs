@@ -7,6 +7,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::SystemTime;
 
+use nix::errno::Errno;
+use nix::unistd::{AccessFlags, eaccess};
+
 use crate::error::{Error, Result, Step};
 use crate::outcome::{Outcome, Report, Separator};
 
@@ -24,16 +27,23 @@ pub(super) fn deliver(
     let mut done = Vec::new();
     for (name, text) in files {
         let path = dir.join(name);
-        if dry_run {
-            done.push((path, Some(text)));
-            continue;
-        }
-        match write(&path, &text) {
-            Ok(()) => done.push((path, None)),
+        let written = if dry_run { see_whether_written(dir, &path) } else { write(&path, &text) };
+        match written {
+            Ok(()) => done.push((path, dry_run.then_some(text))),
             Err(error) => report.errors.push(error),
         }
     }
     Outcome::Files { files: done }
+}
+
+/// Would it be written?
+fn see_whether_written(dir: &Path, path: &Path) -> Result<()> {
+    // A name in it, so that a file isn't taken for a directory.
+    let seen = eaccess(&dir.join("."), AccessFlags::W_OK | AccessFlags::X_OK).and_then(|()| {
+        let is_dir = path.symlink_metadata().is_ok_and(|there| there.is_dir());
+        if is_dir { Err(Errno::EISDIR) } else { Ok(()) }
+    });
+    seen.map_err(|e| Error::new(Step::Write, path.display().to_string(), e))
 }
 
 /// Writes a file atomically, by a temporary name that nobody can predict. Scripts become executable. A symlink of that name is
