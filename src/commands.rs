@@ -24,8 +24,8 @@ use crate::request::Command;
 use crate::sys;
 pub use hold::Holder;
 
-/// Runs the commands in order; after a failure, the next ones still run, but nothing is removed. With `hold`, also returns the [`Holder`], which is to
-/// wait once the report is delivered.
+/// Runs the commands in order; after a failure, the next ones still run, but nothing is removed. With `hold`, also returns the
+/// [`Holder`], which is to wait once the report is delivered.
 #[must_use]
 pub fn run(commands: &[Command]) -> (Report, Option<Holder>) {
     let (mut report, mut holder) = (Report::default(), None);
@@ -34,7 +34,7 @@ pub fn run(commands: &[Command]) -> (Report, Option<Holder>) {
         let done = match command {
             Command::Say(text) => Ok(Outcome::Text(text)),
             Command::List => list::list(),
-            Command::Status { mount } => status::status(mount.as_deref()),
+            Command::Status { mount } => status::status(mount.as_deref(), &mut report),
             Command::Install(request) => install::install(request, &mut report, &mut holder),
             Command::Reset(request) => match reset::reset(request, &mut report) {
                 Ok([installed, removed]) => {

@@ -368,6 +368,15 @@ pub(crate) fn survey() -> Vec<Surveyed> {
     run_every().into_iter().zip(natives).map(|((arch, verdict), native)| (arch, verdict, native)).collect()
 }
 
+/// Those that could not be tried. If any program runs, programs in memory may be executed, and it is a handler's emulator that may not.
+pub(crate) fn untried(rows: &[Surveyed]) -> impl Iterator<Item = &Surveyed> {
+    let any_ran = rows.iter().any(|(_, verdict, _)| verdict.ran());
+    rows.iter().filter(move |(_, verdict, _)| {
+        let is_handlers = matches!(verdict, Verdict::Refused(Errno::EACCES | Errno::EPERM)) && any_ran;
+        verdict.is_unclear() && !is_handlers
+    })
+}
+
 /// Does the kernel run this architecture natively?
 pub(crate) fn is_native(arch: &Arch) -> bool {
     natives(&[arch])[0].is_yes()

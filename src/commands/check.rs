@@ -4,8 +4,11 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::Instant;
 
+use nix::errno::Errno;
+
 use super::Done;
 use super::version::said_by;
+use crate::binfmt::{Binfmt, USUAL_DIR};
 use crate::outcome::{CheckResult, Outcome, Report};
 use crate::probe::{self, RanBy, Verdict};
 use crate::request::Targets;
@@ -30,14 +33,21 @@ pub(super) fn check(targets: &Targets, version: bool, report: &mut Report) -> Do
                 let hint = if probe::is_native(arch) {
                     "this kernel runs them natively: remove the handler that takes them (`qus list` shows it)"
                         .to_owned()
-                } else {
+                } else if is_taken_by_none(&other) {
                     format!("`qus install {}` registers an emulator for them", arch.target)
+                } else {
+                    "`qus doctor` shows why, and what fixes it".to_owned()
                 };
                 report.errors.push(probe::failure(arch, &other).hint(hint));
             }
         }
     }
     Ok(Outcome::Checked { results })
+}
+
+/// Does no handler take such programs, so that `install` helps? Not where all handlers are disabled.
+fn is_taken_by_none(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Refused(Errno::ENOEXEC)) && Binfmt::at(USUAL_DIR).is_enabled().unwrap_or(true)
 }
 
 /// The first line that an interpreter prints for `--version`. The open file is executed, wherever its path is.

@@ -14,7 +14,7 @@ use crate::error::{Cause, Error, Result};
 use crate::host::{self, Confinement};
 use crate::outcome::{Finding, Grade, Outcome, Report};
 use crate::plan::covers;
-use crate::probe::{self, Surveyed};
+use crate::probe::{self, Native, Surveyed};
 use crate::rule::{Entry, Flags, Match, Owner};
 use crate::userns::Namespaces;
 
@@ -33,16 +33,16 @@ pub(super) fn doctor(report: &mut Report) -> Done {
         place.binfmt_for_reading(None).and_then(|binfmt| Ok((binfmt.entries()?, binfmt.is_enabled()?)));
     findings.extend(confinement(seen.as_ref().err()));
     let is_mountable = seen.is_ok() && !is_there;
-    let entries = match seen {
+    let (entries, enabled) = match seen {
         Ok((entries, enabled)) => {
             findings.push(mount(place, is_there, enabled));
-            entries
+            (entries, enabled)
         }
         Err(error) => {
             let remedy = error.hint.clone();
             let broken = finding("binfmt_misc", Grade::Broken, error.why.to_string(), None);
             findings.push(Finding { remedy, ..broken });
-            Vec::new()
+            (Vec::new(), false)
         }
     };
     findings.extend(flushing(place, &entries));
@@ -52,7 +52,8 @@ pub(super) fn doctor(report: &mut Report) -> Done {
     }));
     let rows = probe::survey();
     findings.extend(entries.iter().map(|e| handler(e, &entries, &rows, place)));
-    findings.extend(targets(&rows, &entries));
+    // Disabled, they take nothing.
+    findings.extend(targets(&rows, if enabled { &entries } else { &[] }));
     // Last, because it unmounts binfmt_misc.
     if is_mountable && !place.on_host && !would_last(place).unwrap_or(true) {
         let seen = "handlers that are registered from here would vanish with the process (exit code 3)";
@@ -207,11 +208,13 @@ fn handler(e: &Entry, entries: &[Entry], rows: &[Surveyed], place: Namespaces) -
     let fixed = Flags::parse(&e.flags).fix_binary;
     let takes = |arch: &Arch| covers(&e.matches, &Match::from(&arch.pattern));
     let taken = || rows.iter().filter(|(arch, _, _)| takes(arch));
+    let runs = || taken().all(|(_, verdict, _)| verdict.ran()) && taken().next().is_some();
     let stray = taken().find(|(_, _, native)| native.is_yes());
     let rival = |other: &&Entry| {
         let (a, b) = (&other.matches, &e.matches);
-        other.name != e.name && other.enabled && (covers(a, b) || covers(b, a))
+        other.name != e.name && other.enabled && !other.is_trial() && (covers(a, b) || covers(b, a))
     };
+    let rival = entries.iter().find(rival);
     let owner = match e.owner() {
         Owner::ThirdParty | Owner::Wsl => "third-party: ",
         Owner::Distribution => "the distribution's: ",
@@ -236,14 +239,14 @@ fn handler(e: &Entry, entries: &[Entry], rows: &[Surveyed], place: Namespaces) -
         _ if is_third_party && !place.on_host => (Grade::Good, format!("{owner}{interpreter}")),
         _ if !fixed && !Path::new(interpreter).exists() => {
             // Harmless if its programs run anyway.
-            let runs = taken().all(|(_, verdict, _)| verdict.ran()) && taken().next().is_some();
-            let grade = if runs { Grade::Warning } else { Grade::Broken };
+            let grade = if runs() { Grade::Warning } else { Grade::Broken };
             (grade, format!("stale: no {interpreter} here, and no flag F"))
         }
         _ if !e.is_qemu() => (Grade::Good, format!("{owner}{interpreter}")),
-        _ => match entries.iter().find(rival) {
+        _ => match rival {
             Some(other) => (
-                Grade::Warning,
+                // One of the two was preferred to the other, and works.
+                if other.is_qemu() || !runs() { Grade::Warning } else { Grade::Good },
                 format!(
                     "{} takes the same programs; the kernel uses the handler that was registered last",
                     other.name
@@ -253,19 +256,44 @@ fn handler(e: &Entry, entries: &[Entry], rows: &[Surveyed], place: Namespaces) -
             None => (Grade::Good, format!("{owner}{} {interpreter}", e.flags)),
         },
     };
-    let remedy = (grade != Grade::Good).then(|| remedy(e, stray.is_some()));
+    let remedy = || match arch_of(e) {
+        Some(arch) if stray.is_none() => match rival {
+            // A second QEMU is of no use.
+            Some(other) if e.enabled && fixed && other.is_qemu() && runs() => removal(other),
+            _ => installation(arch, entries),
+        },
+        _ => removal(e),
+    };
+    let remedy = (grade != Grade::Good).then(remedy);
     Finding { remedy, ..finding(&e.name, grade, seen, None) }
 }
 
-/// The command that fixes a handler; it removes one that isn't named `qemu-*`.
-fn remedy(e: &Entry, is_stray: bool) -> String {
-    match e.name.strip_prefix(PREFIX) {
-        Some(_) if e.is_trial() => format!("qus remove {}", e.name),
-        Some(target) if !is_stray && named(target).next().is_some() => format!("qus install {target}"),
-        Some(target) if named(target).next().is_some() => format!("qus remove {target}"),
-        Some(_) => format!("qus remove {}", e.name),
+/// The architecture that a handler of that name is for.
+fn arch_of(e: &Entry) -> Option<&'static Arch> {
+    named(e.name.strip_prefix(PREFIX)?).find(|arch| arch.handler_name() == e.name)
+}
+
+/// The command that removes a handler.
+fn removal(e: &Entry) -> String {
+    match arch_of(e) {
+        Some(arch) => format!("qus remove {}", arch.target),
+        // Another name of a target would be taken for that.
+        None if e.name.starts_with(PREFIX) && named(&e.name).next().is_none() => {
+            format!("qus remove {}", e.name)
+        }
         None => format!("echo -1 > {USUAL_DIR}/{}", e.name),
     }
+}
+
+/// The handlers that take the programs of an architecture.
+fn takers<'a>(arch: &Arch, entries: &'a [Entry]) -> Vec<&'a Entry> {
+    entries.iter().filter(|e| e.matches(arch.pattern.magic())).collect()
+}
+
+/// The command that registers a handler that runs them.
+fn installation(arch: &Arch, entries: &[Entry]) -> String {
+    let force = if takers(arch, entries).iter().any(|e| !e.is_qemu()) { "--force " } else { "" };
+    format!("qus install {force}{}", arch.target)
 }
 
 /// The architectures that run, and each that doesn't although a handler takes its programs.
@@ -279,21 +307,27 @@ fn targets(rows: &[Surveyed], entries: &[Entry]) -> Vec<Finding> {
         finding("native", Grade::Good, names(true), None),
         finding("emulated", Grade::Good, names(false), None),
     ];
-    if let Some((arch, verdict, _)) = rows.iter().find(|(_, verdict, _)| verdict.is_unclear()) {
+    if let Some((arch, verdict, _)) = probe::untried(rows).next() {
         let error = probe::failure(arch, verdict);
         let seen = format!("cannot tell what runs: {}", error.why);
         findings.push(finding("programs", Grade::Broken, seen, error.hint.as_deref()));
         return findings;
     }
-    for (arch, verdict, _) in rows.iter().filter(|(_, verdict, _)| !verdict.ran()) {
-        let takers: Vec<_> = entries.iter().filter(|e| e.matches(arch.pattern.magic())).collect();
-        if let Some(taker) = takers.first() {
-            let force = if takers.iter().any(|e| !e.is_qemu()) { "--force " } else { "" };
-            let remedy = format!("qus install {force}{}", arch.target);
-            let why = probe::failure(arch, verdict).why;
-            let seen = format!("its programs do not run, although {} takes them: {why}", taker.name);
-            findings.push(finding(arch.name, Grade::Broken, seen, Some(&remedy)));
+    for (arch, verdict, native) in rows.iter().filter(|(_, verdict, _)| !verdict.ran()) {
+        let takers = takers(arch, entries);
+        if takers.is_empty() {
+            continue;
         }
+        // Where the kernel runs them, or nobody can tell, qus registers nothing.
+        let remedy = match native {
+            Native::No => installation(arch, entries),
+            _ => takers.iter().map(|e| removal(e)).collect::<Vec<_>>().join("; "),
+        };
+        let names: Vec<_> = takers.iter().map(|e| e.name.as_str()).collect();
+        let (names, take) = (names.join(" and "), if names.len() == 1 { "takes" } else { "take" });
+        let why = probe::failure(arch, verdict).why;
+        let seen = format!("its programs do not run, although {names} {take} them: {why}");
+        findings.push(finding(arch.name, Grade::Broken, seen, Some(&remedy)));
     }
     findings
 }

@@ -87,8 +87,7 @@ fn leave_natives(jobs: &mut [Job], is_tried: bool, report: &mut Report) {
     let arches: Vec<_> = natives.iter().map(|job| job.arch).filter(|_| is_tried).collect();
     for (job, verdict) in natives.iter_mut().zip(probe::run(&arches)) {
         if !verdict.ran() && !verdict.is_unclear() {
-            let name = job.arch.name;
-            let hint = format!("a handler takes them first; `qus remove {name}` removes it");
+            let hint = "a handler takes them first; `qus doctor` names it, and what removes it";
             job.fail(probe::failure(job.arch, &verdict).hint(hint), report);
         }
     }

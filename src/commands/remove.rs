@@ -22,26 +22,21 @@ pub(super) fn remove(request: &Remove, report: &mut Report) -> Done {
     let place = Namespaces::look()?;
     let at = request.mount.as_deref();
     let mut binfmt = place.binfmt_for_reading(at)?;
-    let mut locked = None;
-    if !request.dry_run {
-        let is_read_only = |e: &Error| e.why == Cause::Errno(Errno::EROFS);
-        locked = Some(match binfmt.lock() {
-            // /proc/sys may be read-only; a private mount isn't.
-            Err(e) if is_read_only(&e) => {
-                binfmt = place.private_binfmt(at)?;
-                binfmt.lock()?
-            }
-            locked => locked?,
-        });
-    }
+    let is_read_only = |e: &Error| e.why == Cause::Errno(Errno::EROFS);
+    // In a dry run, too: it ends as the run.
+    let _locked = match binfmt.lock() {
+        // /proc/sys may be read-only; a private mount isn't.
+        Err(e) if is_read_only(&e) => {
+            binfmt = place.private_binfmt(at)?;
+            binfmt.lock()?
+        }
+        locked => locked?,
+    };
     let names = names(request, &binfmt)?;
     see_what_depends(&names, &binfmt, request, place)?;
     let mut results = Vec::new();
     for name in names {
-        let done = match &locked {
-            None => binfmt.entry(&name),
-            Some(_) => binfmt.remove(&name, |_| true),
-        };
+        let done = if request.dry_run { binfmt.entry(&name) } else { binfmt.remove(&name, |_| true) };
         let state = match done {
             Ok(Some(_)) => State::Removed,
             Ok(None) => State::Absent,
@@ -96,7 +91,8 @@ fn see_what_depends(names: &[OsString], binfmt: &Binfmt, request: &Remove, place
         return Ok(());
     }
     let entries = binfmt.entries()?;
-    let goes = |e: &&Entry| names.iter().any(|name| name == e.name.as_str());
+    // Names of entries are shown: bytes that aren't UTF-8 are replaced.
+    let goes = |e: &&Entry| names.iter().any(|name| name.to_string_lossy() == e.name);
     let (removed, left): (Vec<_>, Vec<_>) = entries.iter().partition(goes);
     if left.is_empty() || !depends_on(&removed, &left) {
         return Ok(());

@@ -4,15 +4,31 @@ use std::path::Path;
 
 use super::Done;
 use super::platforms::platforms;
+use crate::error::{Error, Step};
 use crate::host;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Report};
 use crate::probe::{self, RanBy, Verdict};
 use crate::userns::Namespaces;
 
 /// Lists what really runs; what the kernel can run natively comes first.
-pub(super) fn status(at: Option<&Path>) -> Done {
-    let entries = Namespaces::look()?.binfmt_for_reading(at)?.entries()?;
-    let rows = probe::survey().into_iter().filter(|(_, verdict, _)| verdict.ran());
+pub(super) fn status(at: Option<&Path>, report: &mut Report) -> Done {
+    let binfmt = Namespaces::look()?.binfmt_for_reading(at)?;
+    let entries = binfmt.entries()?;
+    if !binfmt.is_enabled()? {
+        report.note("binfmt_misc is disabled: the kernel uses none of these handlers");
+    }
+    let rows = probe::survey();
+    let untried: Vec<_> = probe::untried(&rows).collect();
+    if let Some((arch, verdict, _)) = untried.first() {
+        let what = match untried.len() {
+            1 => format!("{} programs", arch.name),
+            several => format!("programs of {several} architectures"),
+        };
+        let Error { why, hint, .. } = probe::failure(arch, verdict);
+        let error = Error::new(Step::Prove, what, why);
+        report.errors.push(Error { hint, ..error });
+    }
+    let rows = rows.into_iter().filter(|(_, verdict, _)| verdict.ran());
     let (mut native, emulated): (Vec<_>, Vec<_>) = rows.partition(|(.., native)| native.is_yes());
     native.sort_by_key(|(arch, ..)| arch.name != host::arch().name);
     let supported = native.into_iter().chain(emulated).flat_map(|(arch, verdict, native)| {
@@ -20,6 +36,8 @@ pub(super) fn status(at: Option<&Path>) -> Done {
         let is_direct = !matches!(verdict, Verdict::Ran { by: RanBy::Interpreter(_), .. });
         platforms(arch, native.is_yes() && is_direct)
     });
-    let emulators = entries.into_iter().filter(|e| e.enabled).map(|e| e.name).collect();
+    let mut emulators: Vec<_> = entries.into_iter().filter(|e| e.enabled).map(|e| e.name).collect();
+    // Bytes that aren't UTF-8 all look alike.
+    emulators.dedup();
     Ok(Outcome::Status { supported: supported.collect(), emulators })
 }

@@ -88,3 +88,31 @@ fn hold_notes_changes_at_once() {
     s.step("kill -TERM $(cat /tmp/pid); for i in $(seq 500); do [ -e /proc/$(cat /tmp/pid) ] || break; sleep 0.02; done; grep -c again /tmp/err");
     s.compare();
 }
+
+#[test]
+fn reset_with_files_removes_only_once_they_are_written() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly("mount -t binfmt_misc b /mnt; qus install arm s390x; mkdir /files /empty");
+    s.step("HOST_ARCH=vax qus --reset --systemd ALL -e /files");
+    s.step("QEMU_BIN_DIR=/empty qus --reset --systemd ALL -e /files");
+    s.step("QEMU_BIN_DIR=/qus/bin qus --reset --systemd arm -e /not/here");
+    s.step("ls /files /mnt");
+    s.step("QEMU_BIN_DIR=/qus/bin qus --reset --systemd arm -e /files");
+    s.step("ls /files /mnt");
+    s.compare();
+}
+
+#[test]
+fn a_dry_run_of_remove_ends_as_the_run() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly("mount -t binfmt_misc b /proc/sys/fs/binfmt_misc; qus install arm");
+    for error in ["EACCES", "EROFS"] {
+        for dry in ["--dry-run ", ""] {
+            s.step(&format!(
+                "strace -qq -o /dev/null -P /proc/sys/fs/binfmt_misc/register -e inject=open,openat:error={error} \
+                 qus remove {dry}arm"
+            ));
+        }
+    }
+    s.compare();
+}

@@ -75,6 +75,71 @@ fn a_third_party_handler_is_overridden_only_by_force() {
     s.compare();
 }
 
+/// Registers a handler for all ordinary programs of a target: as qus would, by another name and with another file.
+fn take(s: &Sandbox, name: &str, target: &str, file: &str) {
+    s.quietly(&format!(
+        "qus export binfmt.d {target} --path /qus/bin --force 2>/dev/null | \
+         sed 's|:qemu-{target}:|:{name}:|; s|/qus/bin/qemu-[^:]*:|{file}:|' >/mnt/register"
+    ));
+}
+
+/// What doctor finds wrong, and the commands that fix it.
+const WRONG: &str = "qus doctor | grep -A 1 -E '^(warn|broken) '";
+
+#[test]
+fn who_takes_native_programs_is_named_and_can_be_removed() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(
+        "mount -t binfmt_misc b /mnt; mount -t binfmt_misc b /proc/sys/fs/binfmt_misc; cp /bin/false /bad",
+    );
+    take(&s, "boxxy", "i386", "/bad");
+    s.step("qus install i386");
+    s.step("qus check i386");
+    s.step(WRONG);
+    take(&s, "qemu-i386", "i386", "/bad");
+    s.step(WRONG);
+    s.step("qus doctor | sed -n 's/.*→ //p' | tail -n 1 >/tmp/fix; sh /tmp/fix; qus install i386");
+    s.step(WRONG);
+    s.compare();
+}
+
+#[test]
+fn what_doctor_says_about_two_handlers_helps() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly("mount -t binfmt_misc b /mnt; mount -t binfmt_misc b /proc/sys/fs/binfmt_misc");
+    s.quietly("cp /bin/false /bad; cp /qus/bin/qemu-aarch64-static /good; cp /good /qemu-other; qus install aarch64");
+    let fixed = "$(qus doctor | sed -n 's/.*→ //p' | tail -n 1)";
+    take(&s, "rosetta", "aarch64", "/bad");
+    s.step("qus check aarch64");
+    s.step(WRONG);
+    s.step(&format!("{fixed}; qus check --quiet aarch64"));
+    s.step(WRONG);
+    s.quietly("echo -1 >/mnt/rosetta");
+    take(&s, "rosetta", "aarch64", "/good");
+    s.step(&format!("{WRONG}; qus doctor | grep rosetta"));
+    s.quietly("echo -1 >/mnt/rosetta");
+    take(&s, "another", "aarch64", "/qemu-other");
+    s.step(WRONG);
+    s.step(&format!("sh -c \"{fixed}\"; ls /mnt"));
+    take(&s, "qemu-arm64", "aarch64", "/qemu-other");
+    s.step(WRONG);
+    s.compare();
+}
+
+#[test]
+fn names_that_are_not_text_go_with_all_others_named_qemu() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(
+        r"qus install arm; mount -t binfmt_misc b /mnt
+        printf ':qemu-\376x:E::x::/bin/true:' >/mnt/register; printf ':qemu-\377x:E::y::/bin/true:' >/mnt/register",
+    );
+    s.step("qus status --json | sed -n '/emulators/,/]/p'");
+    s.quietly("umount /mnt");
+    s.step("qus -- -r");
+    s.step("qus list");
+    s.compare();
+}
+
 #[test]
 fn a_stale_handler_of_the_same_name_is_replaced() {
     let Some(mut s) = Sandbox::new() else { return };

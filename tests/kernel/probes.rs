@@ -97,6 +97,29 @@ fn memory_that_may_not_be_writable_and_executable_is_named() {
 }
 
 #[test]
+fn status_is_an_error_where_nothing_can_be_tried() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly("mount -t binfmt_misc b /proc/sys/fs/binfmt_misc; qus install arm");
+    s.step("echo 0 >/proc/sys/fs/binfmt_misc/status; qus status");
+    s.step("qus check arm");
+    s.step("qus doctor | grep -A 1 -E '^(warn|broken) '");
+    s.quietly("echo 1 >/proc/sys/fs/binfmt_misc/status");
+    s.step("qus status");
+    s.quietly("echo 2 >/proc/sys/vm/memfd_noexec");
+    s.step("qus status");
+    s.step("qus");
+    s.quietly("echo 0 >/proc/sys/vm/memfd_noexec");
+    // Out of processes, all of a sudden.
+    s.step("strace -qq -o /dev/null -e inject=clone,clone3,fork,vfork:error=EAGAIN qus status");
+    // Of one handler alone.
+    s.quietly("cp /bin/false /bad; chmod -x /bad; cd /proc/sys/fs/binfmt_misc
+        qus export binfmt.d arm --path /qus/bin --persistent no | sed 's|/qus/bin/qemu-arm-static|/bad|; s/:qemu-arm:/:bad:/' >register");
+    s.step("qus status");
+    s.step("qus doctor | grep -A 1 -E '^(warn|broken) '");
+    s.compare();
+}
+
+#[test]
 fn an_emulator_that_prints_forever_has_no_version() {
     let Some(mut s) = Sandbox::new() else { return };
     make(&s, "/tmp/print/qemu-arm-static", code::PRINT);
