@@ -531,6 +531,8 @@ fn suggested_lines_do_what_was_intended() {
         ("qus -- --forse arm", "qus -- --force arm"),
         ("qus -satic -- -p", "qus --static -- -p"),
         ("qus --jsn", "qus --json"),
+        ("qus systemd arm", "qus export systemd arm"),
+        ("qus openrc arm", "qus export openrc arm"),
         ("qus export systemd --engin podman arm", "qus export systemd --engine podman arm"),
     ] {
         assert_eq!(hinted(typed).as_deref(), Some(meant), "{typed}");
@@ -551,7 +553,7 @@ fn suggested_lines_do_what_was_intended() {
         "qus --systemd ALL arm",
         "qus --sytemd ALL",
         "qus --debain",
-        "qus systemd arm",
+        "qus debian arm",
         "qus --list-all",
         "qus --uninstall",
         "qus --uninstall=",
@@ -573,6 +575,14 @@ fn suggested_lines_do_what_was_intended() {
         "qus exce install arm",
         "qus ad arm",
         "qus rn arm",
+        "qus --list-all arm",
+        "qus list-all",
+        "qus list-all arm",
+        "qus installed",
+        "qus remov",
+        "qus -- --clera",
+        "qus -- --clea",
+        "qus -s -- -p arm --rest",
     ] {
         assert_eq!(hinted(typed), None, "{typed}");
     }

@@ -87,6 +87,10 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>, help: &'static str) -> Resu
     Ok(given.asked(vec![command]))
 }
 
+pub(super) fn is_format(word: &str) -> bool {
+    format(word).is_ok()
+}
+
 fn formats() -> String {
     format!("formats: {}", FORMATS.map(|(name, _)| name).join(" "))
 }

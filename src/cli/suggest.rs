@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 
 use super::args::is_in;
-use super::{is_form, verbs};
+use super::{export, is_form, verbs};
 use crate::arch::{near, nearest};
 
 /// The longest line that gets suggestions, in words.
@@ -33,13 +33,16 @@ const OPTIONS: &str = "clean clear credential credentials debian dir dry-run emu
     image install interactive json list mount no-prove path persistent platform preserve-argv0 program qemu-path qemu-suffix \
     quiet replace reset shadow-host static strict suffix systemd targets test uninstall version";
 
+/// Of these, what removes or writes files on its own: never guessed.
+const BOLD: &str = "clear debian reset systemd";
+
 /// The options that take the next word as their value.
 const VALUED: &str = "--path --suffix --exportdir --except --platform --targets";
 
 /// After `--`, these write files to the host: never suggested.
 const WRITE: &str = "-s -d --systemd --debian";
 
-/// Lines, and whether the option that they begin with is guessed: then they must not act on what nobody named.
+/// Lines, and whether their verb is a guess: then they must not act on what nobody named.
 pub(super) fn lines(args: &[OsString]) -> Vec<(bool, Vec<OsString>)> {
     let words: Option<Vec<_>> = args.iter().map(|a| a.to_str()).collect();
     let Some(words) = words.filter(|w| w.len() <= WORDS_MAX) else { return Vec::new() };
@@ -82,25 +85,37 @@ pub(super) fn lines(args: &[OsString]) -> Vec<(bool, Vec<OsString>)> {
     if is_word {
         let typed = first.trim_start_matches('-');
         // Short words are near to too many others, and a program is run only by a word for that.
-        let is_guessed = |w: &str| w.len() > 3 && !is_in(RUN, w);
+        let is_guessed = |w: &str| w.len() > 3 && begins_alike(w, typed) && !is_in(RUN, w);
         let words = || VERBS.iter().flat_map(|v| v.split(' ')).filter(|w| *w == typed || is_guessed(w));
         let abbreviated = words().filter(|w| typed.len() >= 3 && w.starts_with(typed));
         for word in abbreviated.chain(near(typed, words())) {
             let names = VERBS.iter().find(|names| is_in(names, word)).copied();
-            add(is_option, &[names.and_then(|n| n.split(' ').next()).unwrap_or(word)], more);
+            let verb = names.and_then(|n| n.split(' ').next()).unwrap_or(word);
+            add(is_option || word != typed, &[verb], more);
         }
-        // An option isn't a target.
-        let nearest = if is_option || is_in(OPTIONS, first) { Vec::new() } else { nearest(first) };
+        if export::is_format(first) {
+            add(false, &["export"], rest);
+        }
+        // An option or a format isn't a target.
+        let is_known = is_option || is_in(OPTIONS, first) || export::is_format(first);
+        let nearest = if is_known { Vec::new() } else { nearest(first) };
         nearest.iter().for_each(|target| add(false, &["install", target], more));
     }
     if let Some(at) = rest.iter().position(|w| is_mistyped(w)) {
         let (name, value) = rest[at].split_at(rest[at].find('=').unwrap_or(rest[at].len()));
-        for option in near(name.trim_start_matches('-'), OPTIONS.split(' ')) {
+        let name = name.trim_start_matches('-');
+        let options = OPTIONS.split(' ').filter(|o| begins_alike(o, name) && !is_in(BOLD, o));
+        for option in near(name, options) {
             let option = format!("--{option}{value}");
             add(at == 0 && dashes.is_none(), &rest[..at], &[&[option.as_str()], &rest[at + 1..]].concat());
         }
     }
     lines
+}
+
+/// Mistyped words seldom begin with another letter: `list-all` isn't `install`.
+fn begins_alike(a: &str, b: &str) -> bool {
+    a.chars().next() == b.chars().next()
 }
 
 /// Is it a long option that no dialect has, with one dash or two?
