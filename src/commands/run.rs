@@ -14,7 +14,8 @@ use crate::request::{HandlerOptions, Targets};
 use crate::userns::Namespaces;
 use crate::{host, sys};
 
-/// Executes the program, with the user, directory and signals of this process; returns only if that fails.
+/// Executes the program, with the user and directory of this process, no signal blocked, and SIGPIPE and SIGCHLD not ignored;
+/// returns only if that fails.
 pub(super) fn run(targets: &Targets, options: &HandlerOptions, words: &[OsString]) -> Error {
     if let Err(error) = prepare(targets, options) {
         return error;

@@ -15,7 +15,7 @@ pub(super) fn status(at: Option<&Path>, report: &mut Report) -> Done {
     let binfmt = Namespaces::look()?.binfmt_for_reading(at)?;
     let entries = binfmt.entries()?;
     if !binfmt.is_enabled()? {
-        report.note("binfmt_misc is disabled: the kernel uses none of these handlers");
+        report.note("binfmt_misc is disabled: the kernel uses no handler");
     }
     let rows = probe::survey();
     let untried: Vec<_> = probe::untried(&rows).collect();
