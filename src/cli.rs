@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use crate::arch::{self, ARCHES, PREFIX, host_family};
 use crate::error::{Error, Result};
-use crate::request::{Command, Remove, Targets};
+use crate::request::{Command, Install, Remove, Targets};
 
 /// A parsed command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,10 +56,8 @@ pub fn parse(args: &[OsString], env: Env<'_>) -> Result<Invocation> {
 /// Does it change something, and no target is named? Or run any program?
 fn acts_on_all(command: &Command) -> bool {
     match command {
-        Command::Install(install) => install.targets == Targets::All && !install.dry_run,
-        Command::Remove(Remove { targets, handlers, dry_run, .. }) => {
-            *targets == Targets::All && handlers.is_empty() && !dry_run
-        }
+        Command::Install(Install { targets: Targets::All, dry_run, .. })
+        | Command::Remove(Remove { targets: Targets::All, dry_run, .. }) => !dry_run,
         Command::Export(export) => export.to.is_some(),
         Command::Reset(_) | Command::Run { .. } | Command::Shell(_) => true,
         _ => false,
@@ -150,8 +148,8 @@ fn one(command: Command) -> Invocation {
 }
 
 /// What prints at once, whatever else there is: `--json` may also follow it.
-fn at_once<'a>(command: Command, words: impl IntoIterator<Item = &'a OsString>) -> Invocation {
-    Invocation { json: words.into_iter().any(|word| word == "--json"), ..one(command) }
+fn at_once(command: Command, args: &[OsString]) -> Invocation {
+    Invocation { json: args.iter().any(|arg| doubled(arg) == "--json"), ..one(command) }
 }
 
 fn unknown_target(name: &str) -> Error {

@@ -368,13 +368,11 @@ pub(crate) fn survey() -> Vec<Surveyed> {
     run_every().into_iter().zip(natives).map(|((arch, verdict), native)| (arch, verdict, native)).collect()
 }
 
-/// Those that could not be tried. If any program runs, programs in memory may be executed, and it is a handler's emulator that may not.
-pub(crate) fn untried(rows: &[Surveyed]) -> impl Iterator<Item = &Surveyed> {
+/// One that could not be tried. If any program runs, programs in memory may be executed: a handler's emulator may not.
+pub(crate) fn untried(rows: &[Surveyed]) -> Option<&Surveyed> {
     let any_ran = rows.iter().any(|(_, verdict, _)| verdict.ran());
-    rows.iter().filter(move |(_, verdict, _)| {
-        let is_handlers = matches!(verdict, Verdict::Refused(Errno::EACCES | Errno::EPERM)) && any_ran;
-        verdict.is_unclear() && !is_handlers
-    })
+    let is_handlers = |v: &Verdict| any_ran && matches!(v, Verdict::Refused(Errno::EACCES | Errno::EPERM));
+    rows.iter().find(|(_, verdict, _)| verdict.is_unclear() && !is_handlers(verdict))
 }
 
 /// Does the kernel run this architecture natively?

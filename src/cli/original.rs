@@ -18,19 +18,18 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Invocation> {
         return Ok(one(Command::Shell(args[at + 1..].to_vec())));
     }
     let own: Vec<_> = own.iter().map(|a| doubled(a)).collect();
-    let at_once = |command| at_once(command, own.iter().chain(rest.unwrap_or_default()));
     // The most frequent mistake: targets and their options go after `--`.
     let misplaced = match rest {
         Some(_) => "only -h, -l, -s, -i, -V, --json and --quiet go before `--`; see `qus --help`",
         None => "targets go after `--`, or after a command such as install; see `qus --help`",
     };
-    let mut words = Words::new(own.iter().cloned());
+    let mut words = Words::new(own);
     while let Some(word) = words.next()? {
         match word.option.as_str() {
-            "-h" | "--help" => return Ok(at_once(Command::Say(HELP))),
+            "-h" | "--help" => return Ok(at_once(Command::Say(HELP), args)),
             "-V" | "--version" => {
                 let options = HandlerOptions { dir: directory(env), ..HandlerOptions::default() };
-                return Ok(at_once(Command::Version(options)));
+                return Ok(at_once(Command::Version(options), args));
             }
             "-l" | "--list" => list = true,
             "-s" | "--static" => suffix = Some(STATIC),
@@ -43,7 +42,7 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Invocation> {
     let mut commands = Vec::new();
     if !list || rest.is_some() {
         match conf(rest.unwrap_or_default(), suffix, &mut given, env)? {
-            help @ Command::Say(_) => return Ok(at_once(help)),
+            help @ Command::Say(_) => return Ok(at_once(help, args)),
             command => commands.push(command),
         }
     }

@@ -208,7 +208,7 @@ fn handler(e: &Entry, entries: &[Entry], rows: &[Surveyed], place: Namespaces) -
     let fixed = Flags::parse(&e.flags).fix_binary;
     let takes = |arch: &Arch| covers(&e.matches, &Match::from(&arch.pattern));
     let taken = || rows.iter().filter(|(arch, _, _)| takes(arch));
-    let runs = || taken().all(|(_, verdict, _)| verdict.ran()) && taken().next().is_some();
+    let runs = taken().all(|(_, verdict, _)| verdict.ran()) && taken().next().is_some();
     let stray = taken().find(|(_, _, native)| native.is_yes());
     let rival = |other: &&Entry| {
         let (a, b) = (&other.matches, &e.matches);
@@ -239,14 +239,14 @@ fn handler(e: &Entry, entries: &[Entry], rows: &[Surveyed], place: Namespaces) -
         _ if is_third_party && !place.on_host => (Grade::Good, format!("{owner}{interpreter}")),
         _ if !fixed && !Path::new(interpreter).exists() => {
             // Harmless if its programs run anyway.
-            let grade = if runs() { Grade::Warning } else { Grade::Broken };
+            let grade = if runs { Grade::Warning } else { Grade::Broken };
             (grade, format!("stale: no {interpreter} here, and no flag F"))
         }
         _ if !e.is_qemu() => (Grade::Good, format!("{owner}{interpreter}")),
         _ => match rival {
             Some(other) => (
                 // One of the two was preferred to the other, and works.
-                if other.is_qemu() || !runs() { Grade::Warning } else { Grade::Good },
+                if other.is_qemu() || !runs { Grade::Warning } else { Grade::Good },
                 format!(
                     "{} takes the same programs; the kernel uses the handler that was registered last",
                     other.name
@@ -259,7 +259,7 @@ fn handler(e: &Entry, entries: &[Entry], rows: &[Surveyed], place: Namespaces) -
     let remedy = || match arch_of(e) {
         Some(arch) if stray.is_none() => match rival {
             // A second QEMU is of no use.
-            Some(other) if e.enabled && fixed && other.is_qemu() && runs() => removal(other),
+            Some(other) if e.enabled && fixed && other.is_qemu() && runs => removal(other),
             _ => installation(arch, entries),
         },
         _ => removal(e),
@@ -285,14 +285,10 @@ fn removal(e: &Entry) -> String {
     }
 }
 
-/// The handlers that take the programs of an architecture.
-fn takers<'a>(arch: &Arch, entries: &'a [Entry]) -> Vec<&'a Entry> {
-    entries.iter().filter(|e| e.matches(arch.pattern.magic())).collect()
-}
-
-/// The command that registers a handler that runs them.
+/// The command that registers a handler for an architecture.
 fn installation(arch: &Arch, entries: &[Entry]) -> String {
-    let force = if takers(arch, entries).iter().any(|e| !e.is_qemu()) { "--force " } else { "" };
+    let is_rival = |e: &Entry| !e.is_qemu() && e.matches(arch.pattern.magic());
+    let force = if entries.iter().any(is_rival) { "--force " } else { "" };
     format!("qus install {force}{}", arch.target)
 }
 
@@ -307,26 +303,26 @@ fn targets(rows: &[Surveyed], entries: &[Entry]) -> Vec<Finding> {
         finding("native", Grade::Good, names(true), None),
         finding("emulated", Grade::Good, names(false), None),
     ];
-    if let Some((arch, verdict, _)) = probe::untried(rows).next() {
+    if let Some((arch, verdict, _)) = probe::untried(rows) {
         let error = probe::failure(arch, verdict);
         let seen = format!("cannot tell what runs: {}", error.why);
         findings.push(finding("programs", Grade::Broken, seen, error.hint.as_deref()));
         return findings;
     }
     for (arch, verdict, native) in rows.iter().filter(|(_, verdict, _)| !verdict.ran()) {
-        let takers = takers(arch, entries);
-        if takers.is_empty() {
+        let (mut names, mut removals) = (String::new(), String::new());
+        for taker in entries.iter().filter(|e| e.matches(arch.pattern.magic())) {
+            let (and, then) = if names.is_empty() { ("", "") } else { (" and ", "; ") };
+            names = names + and + &taker.name;
+            removals = removals + then + &removal(taker);
+        }
+        if names.is_empty() {
             continue;
         }
         // Where the kernel runs them, or nobody can tell, qus registers nothing.
-        let remedy = match native {
-            Native::No => installation(arch, entries),
-            _ => takers.iter().map(|e| removal(e)).collect::<Vec<_>>().join("; "),
-        };
-        let names: Vec<_> = takers.iter().map(|e| e.name.as_str()).collect();
-        let (names, take) = (names.join(" and "), if names.len() == 1 { "takes" } else { "take" });
+        let remedy = if matches!(native, Native::No) { installation(arch, entries) } else { removals };
         let why = probe::failure(arch, verdict).why;
-        let seen = format!("its programs do not run, although {names} {take} them: {why}");
+        let seen = format!("its programs do not run through {names}: {why}");
         findings.push(finding(arch.name, Grade::Broken, seen, Some(&remedy)));
     }
     findings

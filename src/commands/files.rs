@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use nix::errno::Errno;
-use nix::unistd::{AccessFlags, eaccess};
+use nix::unistd::{AccessFlags, access};
 
 use crate::error::{Error, Result, Step};
 use crate::outcome::{Outcome, Report, Separator};
@@ -39,7 +39,7 @@ pub(super) fn deliver(
 /// Would it be written?
 fn see_whether_written(dir: &Path, path: &Path) -> Result<()> {
     // A name in it, so that a file isn't taken for a directory.
-    let seen = eaccess(&dir.join("."), AccessFlags::W_OK | AccessFlags::X_OK).and_then(|()| {
+    let seen = access(&dir.join("."), AccessFlags::W_OK | AccessFlags::X_OK).and_then(|()| {
         let is_dir = path.symlink_metadata().is_ok_and(|there| there.is_dir());
         if is_dir { Err(Errno::EISDIR) } else { Ok(()) }
     });

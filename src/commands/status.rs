@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Done;
 use super::platforms::platforms;
-use crate::error::{Error, Step};
+use crate::error::Error;
 use crate::host;
 use crate::outcome::{Outcome, Report};
 use crate::probe::{self, RanBy, Verdict};
@@ -18,15 +18,8 @@ pub(super) fn status(at: Option<&Path>, report: &mut Report) -> Done {
         report.note("binfmt_misc is disabled: the kernel uses no handler");
     }
     let rows = probe::survey();
-    let untried: Vec<_> = probe::untried(&rows).collect();
-    if let Some((arch, verdict, _)) = untried.first() {
-        let what = match untried.len() {
-            1 => format!("{} programs", arch.name),
-            several => format!("programs of {several} architectures"),
-        };
-        let Error { why, hint, .. } = probe::failure(arch, verdict);
-        let error = Error::new(Step::Prove, what, why);
-        report.errors.push(Error { hint, ..error });
+    if let Some((arch, verdict, _)) = probe::untried(&rows) {
+        report.errors.push(Error { on: "programs".to_owned(), ..probe::failure(arch, verdict) });
     }
     let rows = rows.into_iter().filter(|(_, verdict, _)| verdict.ran());
     let (mut native, emulated): (Vec<_>, Vec<_>) = rows.partition(|(.., native)| native.is_yes());
