@@ -16,7 +16,7 @@
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -71,6 +71,8 @@ enum Kind {
         linked: Vec<PathBuf>,
         /// All mount points from before.
         mounted: Vec<PathBuf>,
+        /// Tells of the end of binfmt_misc. Made before anything is registered: there may be no more inotify instances.
+        end: Result<Watch>,
     },
 }
 
@@ -96,7 +98,8 @@ impl BinfmtMount {
         mounts::mount_selinux();
         let (trees, linked) = (Vec::new(), Vec::new());
         let is_rootless = place.in_user_namespace;
-        Ok(Self { binfmt, kind: Kind::Private { host_has_one, is_rootless, trees, linked, mounted } })
+        let end = Watch::on(binfmt.dir(), AddWatchFlags::IN_DELETE_SELF);
+        Ok(Self { binfmt, kind: Kind::Private { host_has_one, is_rootless, trees, linked, mounted, end } })
     }
 
     /// The directory.
@@ -191,23 +194,48 @@ impl BinfmtMount {
         Ok(is_kept)
     }
 
-    /// Removes all mounts of binfmt_misc of this process; does something else hold it? Files of it must be closed.
-    pub(crate) fn is_there_without_us(&self) -> Result<bool> {
-        let at = self.binfmt.dir();
-        let watch = Watch::on(at, AddWatchFlags::IN_DELETE_SELF)?;
-        umount2(at, MntFlags::MNT_DETACH)
-            .map_err(|e| Error::new(Step::Unmount, at.display().to_string(), e))?;
-        // Including copies of mounts in the namespace where it was started, which may have been the last one.
-        let kind = Some("binfmt_misc");
-        while mounts::mounted(kind).iter().filter(|copy| umount2(*copy, MntFlags::MNT_DETACH).is_ok()).count()
-            > 0
-        {}
-        if !mounts::mounted(kind).is_empty() {
-            return Ok(false);
+    /// Can it be seen whether binfmt_misc lasts?
+    ///
+    /// # Errors
+    /// [`Step::Watch`].
+    pub(crate) fn see_whether_it_can_be_watched(&self) -> Result<()> {
+        match &self.kind {
+            Kind::Private { host_has_one: false, end: Err(error), .. } => Err(error.clone()),
+            _ => Ok(()),
         }
+    }
+
+    /// Removes all mounts of binfmt_misc of this process; does something else hold it? `release` closes the files of it.
+    ///
+    /// # Errors
+    /// Before `release`, with a mount still there: [`Step::Unmount`], [`Step::Watch`].
+    pub(crate) fn is_there_without_us(&self, release: impl FnOnce()) -> Result<bool> {
+        let Kind::Private { end, .. } = &self.kind else { return Ok(true) };
+        let end = end.as_ref().map_err(Clone::clone)?;
+        let at = self.binfmt.dir();
+        let failed = |at: &Path, e: Errno| Error::new(Step::Unmount, at.display().to_string(), e);
+        let seen = at.metadata().and_then(|root| Ok((root.dev(), at.canonicalize()?)));
+        let (device, own) = seen.map_err(|e| Error::new(Step::Open, at.display().to_string(), e))?;
+        // Copies of mounts in the namespace where it was started, which may have been the last one. Those of an outer
+        // instance don't count, and may be locked.
+        let copies = || mounts::mounts_of(device).into_iter().filter(|point| *point != own);
+        let mut refused = None;
+        let mut is_unmounted = |copy: &PathBuf| match umount2(copy, MntFlags::MNT_DETACH) {
+            Ok(()) => true,
+            Err(errno) => {
+                refused = Some(failed(copy, errno));
+                false
+            }
+        };
+        while copies().filter(&mut is_unmounted).count() > 0 {}
+        if let Some(error) = refused.filter(|_| copies().next().is_some()) {
+            return Err(error);
+        }
+        umount2(at, MntFlags::MNT_DETACH).map_err(|e| failed(at, e))?;
+        release();
         let start = Instant::now();
         while start.elapsed() < WATCHED_FOR {
-            if watch.is_told() {
+            if end.is_told() {
                 return Ok(false);
             }
             std::thread::sleep(Duration::from_millis(10));

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, major, minor};
 use nix::sys::statfs::{FsType, statfs};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
@@ -182,17 +182,28 @@ pub(crate) fn are_shared_with(table: &str) -> bool {
 
 /// Where file systems of this type, or of any, are mounted in this namespace (proc_pid_mountinfo(5)).
 pub(crate) fn mounted(kind: Option<&str>) -> Vec<PathBuf> {
+    points(&|_, of_kind| kind.is_none_or(|kind| kind.as_bytes() == of_kind))
+}
+
+/// Where the file system with this device number is mounted in this namespace.
+pub(crate) fn mounts_of(device: u64) -> Vec<PathBuf> {
+    let device = format!("{}:{}", major(device), minor(device));
+    points(&|of_device, _| of_device == device.as_bytes())
+}
+
+/// The mount points of the mounts whose device and type are accepted.
+fn points(is_wanted: &dyn Fn(&[u8], &[u8]) -> bool) -> Vec<PathBuf> {
     // Some kilobytes: the kernel makes all of it again for each piece that is asked for.
     let mut table = Vec::with_capacity(1 << 14);
     let _ = File::open("/proc/self/mountinfo").and_then(|mut file| file.read_to_end(&mut table));
     let lines = table.split(|byte| *byte == b'\n');
-    let of_kind = lines.filter_map(|line| {
+    let wanted = lines.filter_map(|line| {
         let mut fields = line.split(|byte| *byte == b' ');
-        let point = fields.nth(4)?;
-        let mut found = fields.skip_while(|field| *field != b"-");
-        (kind.is_none() || kind.map(str::as_bytes) == found.nth(1)).then(|| unescaped(point))
+        let (device, point) = (fields.nth(2)?, fields.nth(1)?);
+        let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
+        is_wanted(device, kind).then(|| unescaped(point))
     });
-    of_kind.collect()
+    wanted.collect()
 }
 
 /// A path as mountinfo shows it: blanks, tabs, newlines and backslashes are three octal digits after a backslash.
@@ -233,5 +244,8 @@ mod tests {
     #[test]
     fn the_mount_table_has_proc() {
         assert!(mounted(Some("proc")).contains(&PathBuf::from("/proc")));
+        let device = |path: &str| std::fs::metadata(path).unwrap().dev();
+        let of_proc = mounts_of(device("/proc"));
+        assert!(of_proc.contains(&PathBuf::from("/proc")) && !of_proc.contains(&PathBuf::from("/")));
     }
 }

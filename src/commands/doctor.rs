@@ -68,7 +68,7 @@ fn would_last(place: Namespaces) -> Result<bool> {
     let mount = BinfmtMount::for_registering(place, None, true)?;
     Ok(mount.is_held_by_host()
         || mount.kernel_keeps_trees().unwrap_or(false)
-        || mount.is_there_without_us()?)
+        || mount.is_there_without_us(|| {})?)
 }
 
 fn kernel() -> Finding {

@@ -5,6 +5,7 @@ mod sandbox;
 #[path = "../transcript/mod.rs"]
 mod transcript;
 
+mod back;
 mod facts;
 mod faults;
 mod host;

@@ -42,9 +42,13 @@ impl Site<'_> {
         if open.is_empty() {
             return Ok(());
         }
-        self.undo.iter_mut().for_each(|undo| undo.replaced = None);
-        self.registrar.close();
-        if !self.mount.is_there_without_us()? {
+        let Self { mount, undo, registrar, .. } = self;
+        let release = || {
+            let replaced = undo.iter_mut().filter_map(|undo| undo.replaced.as_mut());
+            replaced.for_each(|(_, file)| *file = None);
+            registrar.close();
+        };
+        if !mount.is_there_without_us(release)? {
             // The handlers vanished with binfmt_misc.
             self.undo.clear();
             return Err(self.cannot_last());
@@ -75,8 +79,8 @@ impl Site<'_> {
         if !is_new {
             return self.keep(jobs, report);
         }
-        self.registrar.close();
-        if self.mount.is_there_without_us()? { Ok(()) } else { Err(self.cannot_last()) }
+        let Self { mount, registrar, .. } = self;
+        if mount.is_there_without_us(|| registrar.close())? { Ok(()) } else { Err(self.cannot_last()) }
     }
 
     /// Hands the handlers over to `hold`.

@@ -48,6 +48,9 @@ impl<'a> Site<'a> {
     ) -> Result<Self> {
         let mount = BinfmtMount::for_registering(place, request.mount.as_deref(), request.dry_run)?;
         let look = || {
+            if request.hold.is_none() {
+                mount.see_whether_it_can_be_watched()?;
+            }
             let registrar = mount.binfmt().lock()?;
             if !mount.binfmt().is_enabled()? {
                 let why = "binfmt_misc is disabled on this host";
