@@ -61,7 +61,7 @@ pub(crate) fn partial<'a>(rule: &'a Rule, entries: &'a [Entry]) -> impl Iterator
 }
 
 fn is_rival(entry: &Entry, rule: &Rule) -> bool {
-    entry.enabled && entry.name != rule.name && !entry.is_qemu()
+    entry.enabled && entry.name != rule.name && !entry.is_qemu() && entry.signature().is_none()
 }
 
 /// Does the entry have flag F, while the rule only names a path? Replacing it would break containers.

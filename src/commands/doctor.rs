@@ -7,6 +7,7 @@ use nix::sys::utsname::uname;
 
 use super::Done;
 use super::install::remedy as remedy_to_last;
+use super::rules::tried_by;
 use crate::anchor::BinfmtMount;
 use crate::arch::{Arch, PREFIX, named};
 use crate::binfmt::USUAL_DIR;
@@ -228,6 +229,9 @@ fn handler(e: &Entry, entries: &[Entry], rows: &[Surveyed], place: Namespaces) -
         }
         _ if e.is_trial() => (Grade::Warning, "left by an interrupted run of qus".to_owned()),
         _ if !e.enabled => (Grade::Broken, "disabled".to_owned()),
+        _ if stood_in_for(e).is_some() => {
+            (Grade::Warning, "a stand-in, left by an interrupted run of qus: it runs the programs".to_owned())
+        }
         Some((arch, ..)) => {
             let name = arch.name;
             (
@@ -256,8 +260,10 @@ fn handler(e: &Entry, entries: &[Entry], rows: &[Surveyed], place: Namespaces) -
             None => (Grade::Good, format!("{owner}{} {interpreter}", e.flags)),
         },
     };
-    let remedy = || match arch_of(e) {
+    let remedy = || match arch_of(stood_in_for(e).unwrap_or(&e.name)) {
         Some(arch) if stray.is_none() => match rival {
+            // A run puts an end to a stand-in.
+            Some(other) if stood_in_for(e).or(stood_in_for(other)).is_some() => installation(arch, entries),
             // A second QEMU is of no use.
             Some(other) if e.enabled && fixed && other.is_qemu() && runs => removal(other),
             _ => installation(arch, entries),
@@ -269,13 +275,18 @@ fn handler(e: &Entry, entries: &[Entry], rows: &[Surveyed], place: Namespaces) -
 }
 
 /// The architecture that a handler of that name is for.
-fn arch_of(e: &Entry) -> Option<&'static Arch> {
-    named(e.name.strip_prefix(PREFIX)?).find(|arch| arch.handler_name() == e.name)
+fn arch_of(name: &str) -> Option<&'static Arch> {
+    named(name.strip_prefix(PREFIX)?).find(|arch| arch.handler_name() == name)
+}
+
+/// The handler that this entry, left by an interrupted run, stands in for.
+fn stood_in_for(e: &Entry) -> Option<&str> {
+    tried_by(&e.name).filter(|_| e.signature().is_some() && !e.is_trial())
 }
 
 /// The command that removes a handler.
 fn removal(e: &Entry) -> String {
-    match arch_of(e) {
+    match arch_of(&e.name) {
         Some(arch) => format!("qus remove {}", arch.target),
         // Another name of a target would be taken for that.
         None if e.name.starts_with(PREFIX) && named(&e.name).next().is_none() => {

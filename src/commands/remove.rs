@@ -7,7 +7,7 @@ use std::path::Path;
 use super::Done;
 use nix::errno::Errno;
 
-use super::rules::trial_name;
+use super::rules::tried_by;
 use crate::anchor;
 use crate::arch::{ARCHES, Arch, PREFIX};
 use crate::binfmt::{Binfmt, USUAL_DIR};
@@ -61,24 +61,25 @@ pub(super) fn remove(request: &Remove, report: &mut Report) -> Done {
     Ok(Outcome::Targets { results, dry_run: request.dry_run, in_user_namespace })
 }
 
-/// The handlers to remove: all named `qemu-*`, or those of the targets, and trial handlers that an interrupted run left.
+/// The handlers to remove: all named `qemu-*`, or those of the targets, and what an interrupted run left beside them.
 fn names(request: &Remove, binfmt: &Binfmt) -> Result<Vec<OsString>> {
     // Any bytes may follow the prefix.
     let there = binfmt.names()?.into_iter().filter(|n| n.as_bytes().starts_with(PREFIX.as_bytes()));
-    let trials_of = |names: &[OsString]| -> Vec<_> {
-        names.iter().map(|n| OsString::from(trial_name(&n.to_string_lossy()))).collect()
+    let is_beside = |name: &OsString, names: &[OsString]| {
+        let handler = name.to_str().and_then(tried_by);
+        let is_signed = || matches!(binfmt.entry(name), Ok(Some(e)) if e.signature().is_some());
+        handler.is_some_and(|handler| names.iter().any(|n| n == handler)) && is_signed()
     };
     if !request.targets.are_named() {
         let is_requested = |a: &Arch| request.targets.rows().any(|row| row.name == a.name);
         let kept = ARCHES.iter().filter(|a| !is_requested(a));
         let kept: Vec<_> = kept.map(|a| OsString::from(a.handler_name())).collect();
-        let trials = trials_of(&kept);
-        return Ok(there.filter(|n| !kept.contains(n) && !trials.contains(n)).collect());
+        return Ok(there.filter(|n| !kept.contains(n) && !is_beside(n, &kept)).collect());
     }
     let targets = request.targets.rows().map(|a| OsString::from(a.handler_name()));
     let mut names: Vec<_> = targets.chain(request.handlers.iter().map(OsString::from)).collect();
-    let trials = trials_of(&names);
-    names.extend(there.filter(|n| trials.contains(n)));
+    let beside: Vec<_> = there.filter(|n| !names.contains(n) && is_beside(n, &names)).collect();
+    names.extend(beside);
     Ok(names)
 }
 

@@ -93,7 +93,16 @@ fn flags(options: &HandlerOptions) -> Flags {
     }
 }
 
-/// The name of the trial handler.
+/// The name of a trial handler, or of a stand-in.
 pub(in crate::commands) fn trial_name(name: &str) -> String {
-    format!("{name}.new")
+    format!("{name}{TRIAL}")
+}
+
+const TRIAL: &str = ".new";
+
+/// The handler that one with such a name is for; a number follows where the usual name was taken.
+pub(in crate::commands) fn tried_by(name: &str) -> Option<&str> {
+    let (handler, number) = name.rsplit_once(TRIAL)?;
+    let is_number = |n: &str| n.len() == 8 && n.bytes().all(|b| b.is_ascii_hexdigit());
+    (number.is_empty() || number.strip_prefix('-').is_some_and(is_number)).then_some(handler)
 }

@@ -68,3 +68,71 @@ SH
     s.step("ls /proc/sys/fs/binfmt_misc");
     s.compare();
 }
+
+/// A run that replaces qemu-arm, killed after its trial, when only its stand-in is there.
+const KILLED: &str = "strace -qq -o /dev/null -P /qus/anchor/register -e trace=write -e inject=write:signal=KILL:when=3 qus install --replace arm";
+
+const SHOW: &str = "ls /mnt | grep arm; /foreign/busybox-arm uname -m";
+
+#[test]
+fn a_stand_in_of_a_killed_run_serves_until_a_run_is_good() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(
+        "mount -t binfmt_misc b /mnt; mkdir /bad /other; cp /qus/bin/qemu-aarch64-static /bad/qemu-arm-static
+        cp /qus/bin/qemu-arm-static /other; printf x >>/other/qemu-arm-static; qus install arm",
+    );
+    s.step(&format!("{KILLED}; {SHOW}"));
+    s.step("qus doctor | grep -A 1 ' qemu-arm'");
+    for run in ["install --path /bad", "install --dry-run", "hold aarch64 --path /other"] {
+        s.step(&format!("qus {run} arm | grep '^arm'; {SHOW}"));
+    }
+    // Another tool has registered its own meanwhile.
+    s.quietly("qus export binfmt.d arm --path /qus/bin >/mnt/register");
+    s.step(&format!("qus install arm; {SHOW}"));
+    s.step(&format!("{KILLED} 2>/dev/null; qus install arm; {SHOW}"));
+    s.step(&format!("{KILLED} 2>/dev/null; qus remove --except aarch64; {SHOW}"));
+    s.compare();
+}
+
+#[test]
+fn trials_of_unusual_names_are_cleared_too() {
+    let Some(mut s) = Sandbox::new() else { return };
+    let trial = |name: &str, mark: &str| {
+        format!(r"printf %s ':{name}:M::\x7fELF\x01\x01\x01\x00{mark}::/bin/true:' >/mnt/register; ")
+    };
+    let theirs = trial("qemu-arm.new", "other");
+    let ours = trial("qemu-arm.new-0123abcd", r"qus\x00abcd");
+    s.quietly(&format!("mount -t binfmt_misc b /mnt; {theirs}{ours}"));
+    s.step("qus install --path /nowhere arm; ls /mnt");
+    s.step("qus install arm; ls /mnt");
+    s.quietly(&ours);
+    s.step("qus install arm; ls /mnt");
+    s.quietly(&ours);
+    s.step("qus remove --except arm; ls /mnt");
+    s.step("qus remove arm; ls /mnt");
+    s.compare();
+}
+
+#[test]
+fn what_an_install_has_promised_outlives_a_hold() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(
+        "cat >/path/held <<'SH'
+#!/bin/sh
+qus hold --clean arm >/tmp/out 2>/tmp/err & hold=$!
+until grep -q '^they stay' /tmp/out; do sleep 0.02; done
+\"$@\"; echo $?
+kill -TERM $hold; wait $hold; cat /tmp/err
+/foreign/busybox-arm uname -m
+qus remove arm 2>/dev/null
+SH
+        chmod +x /path/held",
+    );
+    s.step("held qus install arm");
+    s.step("held qus -s -- arm");
+    s.quietly("mount -t binfmt_misc b /mnt");
+    s.step("held qus install arm");
+    s.step("held qus -s -- arm");
+    s.step("held qus -s -- --replace arm");
+    s.compare();
+}

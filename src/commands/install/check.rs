@@ -18,6 +18,7 @@ use crate::outcome::{Report, State};
 use crate::plan::{Action, depends_on};
 use crate::probe::{self, RanBy, Verdict};
 use crate::request::Install;
+use crate::rule::Entry;
 use crate::sys;
 
 impl Site<'_> {
@@ -107,16 +108,16 @@ impl Site<'_> {
 
     /// A handler that may be all that keeps binfmt_misc mounted is replaced only by one that also keeps it.
     fn see_what_depends(&self, job: &Job) -> Result<()> {
-        let Some(Action::Replace(old)) = &job.action else { return Ok(()) };
         if job.tree.is_some() || self.mount.is_held_by_host() {
             return Ok(());
         }
-        let left: Vec<_> = self.entries.iter().filter(|e| e.name != old.name).collect();
-        if !depends_on(&[old], &left) {
+        let goes = |e: &&Entry| e.name == job.rule.name || self.left_over(job).any(|left| left == *e);
+        let (removed, left): (Vec<_>, Vec<_>) = self.entries.iter().partition(goes);
+        if !depends_on(&removed, &left) {
             return Ok(());
         }
         let why = "its detached tree keeps binfmt_misc mounted, and its replacement would have none";
-        Err(Error::new(Step::Keep, old.name.as_str(), why)
+        Err(Error::new(Step::Keep, job.rule.name.as_str(), why)
             .hint(remedy(self.place, self.request.options.persistent)))
     }
 }

@@ -18,9 +18,20 @@ impl Site<'_> {
             let mut action = action(&job.rule, &self.entries, job.is_native, how);
             match action {
                 Action::LeaveToKernel => continue,
-                // A handler of another hold vanishes with that.
-                Action::Keep(entry) if self.signature.held && entry.signature().is_some_and(|s| s.held) => {
-                    action = Action::Replace(entry);
+                Action::Keep(entry) => {
+                    let is_as_requested = entry.is(&job.rule);
+                    // A handler of another hold may go with that; where a stand-in is left, it runs the programs.
+                    let is_held = entry.signature().is_some_and(|s| s.held);
+                    let has_stand_in = is_as_requested && self.left_over(job).any(|e| !e.is_trial());
+                    if is_held && !is_as_requested && !self.signature.held {
+                        let why =
+                            "it does more than requested, and may go with the `qus hold` that registered it";
+                        let error = Error::new(Step::Keep, entry.name.as_str(), why);
+                        job.fail(error.hint("add -p; or --replace for what you asked for"), report);
+                        continue;
+                    }
+                    let is_replaced = is_held || has_stand_in;
+                    action = if is_replaced { Action::Replace(entry) } else { Action::Keep(entry) };
                 }
                 _ => {}
             }
@@ -74,7 +85,7 @@ impl Site<'_> {
             }
             if job.has_handler() && !self.request.dry_run {
                 // Left by an interrupted run.
-                report.errors.extend(self.clear_trial(job).err());
+                report.errors.extend(self.clear_trials(job).err());
             }
         }
     }

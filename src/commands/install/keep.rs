@@ -32,6 +32,8 @@ impl Site<'_> {
             };
             job.keeper = if is_host { Some(Keeper::Host) } else { is_kept.then_some(Keeper::Anchor) };
         }
+        // While binfmt_misc is mounted here.
+        self.clear_stand_ins(jobs, report);
         self.watch(jobs, report)
     }
 

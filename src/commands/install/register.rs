@@ -20,7 +20,7 @@ impl Site<'_> {
         let mut tried = Vec::new();
         for job in jobs.iter_mut().filter(|job| job.is_due()) {
             // Left by an interrupted run.
-            let linked = self.clear_trial(job).and_then(|()| self.link(job));
+            let linked = self.clear_trials(job).and_then(|()| self.link(job));
             let registered = linked.and_then(|()| is_tried.then(|| self.register_trial(job)).transpose());
             match registered {
                 Ok(trial) => tried.extend(trial.map(|trial| (job, trial))),

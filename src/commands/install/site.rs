@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use super::job::Job;
 use crate::anchor::BinfmtMount;
 use crate::binfmt::Registrar;
-use crate::commands::rules::trial_name;
+use crate::commands::rules::{trial_name, tried_by};
 use crate::emulators::EmulatorDir;
 use crate::error::{Error, Result, Step};
 use crate::outcome::{Report, State};
@@ -83,21 +83,28 @@ impl<'a> Site<'a> {
         self.request.prove && (self.request.options.persistent || self.mount.is_on_host())
     }
 
-    pub(super) fn clear_trial(&self, job: &Job) -> Result<()> {
-        if self.entries.is_empty() {
-            return Ok(());
-        }
-        let name = trial_name(&job.rule.name);
-        if !self.entries.iter().any(|e| e.name == name) {
-            return Ok(());
-        }
-        self.mount.binfmt().remove(name, |e| e.signature().is_some()).map(drop)
+    /// The entries that interrupted runs have left beside this job's handler: trials, and stand-ins that may run its programs.
+    pub(super) fn left_over(&self, job: &Job) -> impl Iterator<Item = &Entry> {
+        let is_beside = |e: &&Entry| e.signature().is_some() && tried_by(&e.name) == Some(&job.rule.name);
+        self.entries.iter().filter(is_beside)
     }
 
-    /// A name for a trial handler; an unusual one if the usual one is taken.
+    pub(super) fn clear_trials(&self, job: &Job) -> Result<()> {
+        let mut trials = self.left_over(job).filter(|e| e.is_trial());
+        trials.try_for_each(|trial| self.mount.binfmt().remove(&trial.name, |e| e == trial).map(drop))
+    }
+
+    /// Removes the stand-ins of interrupted runs where a new handler takes their programs.
+    pub(super) fn clear_stand_ins(&self, jobs: &[Job], report: &mut Report) {
+        for old in jobs.iter().filter(|job| job.is_new()).flat_map(|job| self.left_over(job)) {
+            report.errors.extend(self.mount.binfmt().remove(&old.name, |e| e == old).err());
+        }
+    }
+
+    /// A name for a trial handler or a stand-in; an unusual one if the usual one is taken.
     pub(super) fn name_beside(&self, name: &str) -> String {
         let usual = trial_name(name);
-        let is_taken = self.entries.iter().any(|e| e.name == usual && e.signature().is_none());
+        let is_taken = self.entries.iter().any(|e| e.name == usual && !e.is_trial());
         let [a, b, c, d] = self.signature.nonce;
         if is_taken { format!("{usual}-{a:02x}{b:02x}{c:02x}{d:02x}") } else { usual }
     }
