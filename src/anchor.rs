@@ -29,7 +29,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::read;
 
 use crate::binfmt::{Binfmt, USUAL_DIR};
-use crate::error::{Cause, Error, Result, Step};
+use crate::error::{Error, Result, Step};
 use crate::mounts::{self, own_path};
 use crate::sys;
 use crate::userns::Namespaces;
@@ -209,13 +209,17 @@ impl BinfmtMount {
     ///
     /// # Errors
     /// Before `release`, with a mount still there: [`Step::Unmount`], [`Step::Watch`].
-    pub(crate) fn is_there_without_us(&self, release: impl FnOnce()) -> Result<bool> {
+    pub(crate) fn is_there_without_us(&self, release: &mut dyn FnMut()) -> Result<bool> {
         let Kind::Private { end, .. } = &self.kind else { return Ok(true) };
         let end = end.as_ref().map_err(Clone::clone)?;
         let at = self.binfmt.dir();
         let failed = |at: &Path, e: Errno| Error::new(Step::Unmount, at.display().to_string(), e);
-        let seen = at.metadata().and_then(|root| Ok((root.dev(), at.canonicalize()?)));
-        let (device, own) = seen.map_err(|e| Error::new(Step::Open, at.display().to_string(), e))?;
+        let seen = || {
+            let root = open(at, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+            Ok((std::fs::metadata(own_path(&root))?.dev(), std::fs::read_link(own_path(&root))?))
+        };
+        let (device, own) =
+            seen().map_err(|e: std::io::Error| Error::new(Step::Open, at.display().to_string(), e))?;
         // Copies of mounts in the namespace where it was started, which may have been the last one. Those of an outer
         // instance don't count, and may be locked.
         let copies = || mounts::mounts_of(device).into_iter().filter(|point| *point != own);
@@ -368,8 +372,7 @@ fn mount_on_host() -> std::result::Result<(), Errno> {
     enter_host()?;
     match Binfmt::at(USUAL_DIR).is_mounted() {
         Ok(true) => Ok(()),
-        _ => mounts::mount_binfmt(Path::new(USUAL_DIR))
-            .map_err(|e| if let Cause::Errno(errno) = e.why { errno } else { Errno::EIO }),
+        _ => mounts::mount_binfmt(Path::new(USUAL_DIR)).map_err(|e| e.errno()),
     }
 }
 

@@ -111,6 +111,11 @@ impl Error {
         Self::new(Step::Usage, "", Cause::Found(why.into()))
     }
 
+    /// The kernel's answer, or EIO.
+    pub(crate) const fn errno(&self) -> Errno {
+        if let Cause::Errno(errno) = self.why { errno } else { Errno::EIO }
+    }
+
     /// Replaces the hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -4,21 +4,23 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{AT_FDCWD, OFlag, open};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, major, minor};
 use nix::sys::statfs::{FsType, statfs};
 use nix::sys::statvfs::{FsFlags, statvfs};
+use nix::unistd::{chroot, mkdir, symlinkat};
 
 use crate::binfmt::USUAL_DIR;
 use crate::error::{Cause, Error, Result, Step};
 use crate::selinux;
+use crate::sys;
 
 /// Mount points, in the order of preference: that of the image, then one that every kernel with binfmt_misc has.
 const MOUNT_POINTS: [&str; 2] = ["/qus/anchor", USUAL_DIR];
@@ -168,6 +170,34 @@ pub(crate) fn copy(file: &Path, to: &Path) -> Result<()> {
         }
     };
     copied().map_err(|e: std::io::Error| failed(e.into()))
+}
+
+/// Does `work` in a child, with a root directory where `path` leads to this open file, and nothing else is: a tmpfs on `at`.
+///
+/// # Errors
+/// EPERM without CAP_SYS_CHROOT; those of mount and of `work`.
+pub(crate) fn where_path_leads_to(
+    path: &Path,
+    file: &File,
+    at: &Path,
+    work: &dyn Fn() -> nix::Result<()>,
+) -> nix::Result<()> {
+    let is_slash = |(at, byte): (usize, &u8)| (*byte == b'/' && at > 0).then_some(at);
+    let dirs = path.as_os_str().as_bytes().iter().enumerate().filter_map(is_slash);
+    let prepare = || {
+        unshare(CloneFlags::CLONE_NEWNS)?;
+        mount(Some("qus"), at, Some("tmpfs"), MsFlags::MS_NODEV, Some("mode=755"))?;
+        // The link leads through it.
+        let proc = at.join("proc");
+        mkdir(&proc, Mode::S_IRWXU)?;
+        mount(Some("/proc"), &proc, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+        chroot(at)?;
+        for end in dirs {
+            mkdir(&path.as_os_str().as_bytes()[..end], Mode::S_IRWXU)?;
+        }
+        symlinkat(&own_path(file), AT_FDCWD, path)
+    };
+    sys::in_child(|| prepare().and_then(|()| work()))
 }
 
 /// Is a mount of this namespace in that other table, too? Its number is that of no other mount on this host (proc_pid_mountinfo(5)).

@@ -69,7 +69,7 @@ fn would_last(place: Namespaces) -> Result<bool> {
     let mount = BinfmtMount::for_registering(place, None, true)?;
     Ok(mount.is_held_by_host()
         || mount.kernel_keeps_trees().unwrap_or(false)
-        || mount.is_there_without_us(|| {})?)
+        || mount.is_there_without_us(&mut || {})?)
 }
 
 fn kernel() -> Finding {
@@ -279,7 +279,7 @@ fn arch_of(name: &str) -> Option<&'static Arch> {
     named(name.strip_prefix(PREFIX)?).find(|arch| arch.handler_name() == name)
 }
 
-/// The handler that this entry, left by an interrupted run, stands in for.
+/// The handler whose stand-in this entry is, left by an interrupted run.
 fn stood_in_for(e: &Entry) -> Option<&str> {
     tried_by(&e.name).filter(|_| e.signature().is_some() && !e.is_trial())
 }

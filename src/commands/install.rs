@@ -107,6 +107,9 @@ fn attempt(
     })?;
     let done = steps(&mut site, jobs, request, report);
     let is_missed = request.hold.is_some() && !report.errors.is_empty();
+    if done.is_ok() && !is_missed {
+        site.note_lost_flags(report);
+    }
     match request.hold.filter(|_| !request.dry_run) {
         Some(hold) if done.is_ok() && !is_missed => return Ok(Some(site.hold(jobs, hold))),
         // `hold` holds all or nothing.
@@ -125,7 +128,13 @@ fn steps(site: &mut Site<'_>, jobs: &mut [Job], request: &Install, report: &mut 
     if request.dry_run {
         return site.foresee(jobs, report);
     }
+    if request.hold.is_none() && jobs.iter().any(Job::is_due) {
+        site.mount.see_whether_it_can_be_watched()?;
+    }
     site.try_out(jobs, report);
+    if request.hold.is_some() && !report.errors.is_empty() {
+        return Ok(());
+    }
     site.write(jobs, report);
     site.verify(jobs, report)?;
     if request.hold.is_some() { Ok(()) } else { site.keep(jobs, report) }

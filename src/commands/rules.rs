@@ -102,7 +102,10 @@ const TRIAL: &str = ".new";
 
 /// The handler that one with such a name is for; a number follows where the usual name was taken.
 pub(in crate::commands) fn tried_by(name: &str) -> Option<&str> {
-    let (handler, number) = name.rsplit_once(TRIAL)?;
-    let is_number = |n: &str| n.len() == 8 && n.bytes().all(|b| b.is_ascii_hexdigit());
-    (number.is_empty() || number.strip_prefix('-').is_some_and(is_number)).then_some(handler)
+    let unnumbered = || {
+        let (usual, number) = name.split_at_checked(name.len().checked_sub(9)?)?;
+        let is_number = number.strip_prefix('-')?.bytes().all(|b| b.is_ascii_hexdigit());
+        is_number.then_some(usual)?.strip_suffix(TRIAL)
+    };
+    name.strip_suffix(TRIAL).or_else(unnumbered)
 }

@@ -5,7 +5,18 @@ use crate::sandbox::Sandbox;
 /// Another tool has registered qemu-arm, from a directory of its own, and somebody holds binfmt_misc.
 const OTHERS: &str =
     "mount -t binfmt_misc b /mnt; mkdir -p /other/bin; cp /qus/bin/qemu-arm-static /other/bin
-    qus export binfmt.d arm --path /other/bin >/mnt/register";
+    qus export binfmt.d arm --path /other/bin >/mnt/register
+    cat >/path/hidden <<'SH'
+#!/bin/sh
+exec unshare --mount --propagation=private sh -c 'mount -t tmpfs t /other; exec \"$@\"' hidden \"$@\"
+SH
+    cat >/path/by <<'SH'
+#!/bin/sh
+/foreign/busybox-arm sleep 20 & program=$!
+for i in $(seq 100); do cmp -s /proc/$program/exe \"$1\" && break; sleep 0.02; done
+cmp /proc/$program/exe \"$1\"; kill $program
+SH
+    chmod +x /path/hidden /path/by";
 
 #[test]
 fn without_inotify_another_tools_handler_stays() {
@@ -31,7 +42,8 @@ fn a_refused_umount_loses_nobodys_handler() {
         let mut failures = 0;
         for nth in 1..10 {
             let fault = format!("-e trace=umount2 -e inject=umount2:error=EPERM:when={nth}");
-            let output = s.run(&format!("strace -qq -o /dev/null {fault} {run}"));
+            // From where that tool's directory is not in sight.
+            let output = s.run(&format!("hidden strace -qq -o /dev/null {fault} {run}"));
             if !output.status.success() {
                 failures += 1;
                 assert_eq!(s.quietly("cat /mnt/qemu-arm"), before, "{run}, {nth}: {output:?}");
@@ -86,7 +98,7 @@ fn a_stand_in_of_a_killed_run_serves_until_a_run_is_good() {
     for run in ["install --path /bad", "install --dry-run", "hold aarch64 --path /other"] {
         s.step(&format!("qus {run} arm | grep '^arm'; {SHOW}"));
     }
-    // Another tool has registered its own meanwhile.
+    // By now another tool has registered its own.
     s.quietly("qus export binfmt.d arm --path /qus/bin >/mnt/register");
     s.step(&format!("qus install arm; {SHOW}"));
     s.step(&format!("{KILLED} 2>/dev/null; qus install arm; {SHOW}"));
@@ -119,8 +131,9 @@ fn what_an_install_has_promised_outlives_a_hold() {
     s.quietly(
         "cat >/path/held <<'SH'
 #!/bin/sh
+rm -f /tmp/out
 qus hold --clean arm >/tmp/out 2>/tmp/err & hold=$!
-until grep -q '^they stay' /tmp/out; do sleep 0.02; done
+until grep -qs '^they stay' /tmp/out; do sleep 0.02; done
 \"$@\"; echo $?
 kill -TERM $hold; wait $hold; cat /tmp/err
 /foreign/busybox-arm uname -m
@@ -134,5 +147,52 @@ SH
     s.step("held qus install arm");
     s.step("held qus -s -- arm");
     s.step("held qus -s -- --replace arm");
+    s.compare();
+}
+
+/// Others' handlers, with flag C, whose emulator is another file than that of qus.
+const ODD: &str = "printf x >>/other/bin/qemu-arm-static; echo -1 >/mnt/qemu-arm
+    qus export binfmt.d arm --path /other/bin --credentials yes >/mnt/register";
+
+#[test]
+fn a_hold_that_is_bound_to_fail_touches_nothing() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(&format!("{OTHERS}; {ODD}; mkdir /few; cp /qus/bin/qemu-arm-static /few"));
+    let before = s.quietly("cat /mnt/qemu-arm");
+    s.step("hidden qus hold --path /few arm aarch64; by /other/bin/qemu-arm-static");
+    assert_eq!(s.quietly("cat /mnt/qemu-arm"), before);
+    s.step("qus hold --dry-run --path /few arm aarch64");
+    s.quietly("echo 0 >/mnt/qemu-arm");
+    s.step("qus hold --path /few arm aarch64; head -n 1 /mnt/qemu-arm");
+    // It couldn't be restored.
+    s.step("qus hold arm; head -n 1 /mnt/qemu-arm");
+    s.step("qus hold --dry-run arm");
+    s.quietly("echo 1 >/mnt/qemu-arm; cp /qus/bin/qemu-arm-static /qemu-zz");
+    s.quietly("qus export binfmt.d arm --force --path / | sed 's/:qemu-arm:/:zz:/; s|/qemu-arm-static|/qemu-zz|' >/mnt/register");
+    s.step("qus hold arm");
+    assert_eq!(s.quietly("cat /mnt/qemu-arm"), before);
+    s.quietly("echo -1 >/mnt/zz");
+    s.step("by /other/bin/qemu-arm-static");
+    s.compare();
+}
+
+#[test]
+fn a_hold_that_fails_late_brings_back_what_was_there() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(&format!("{OTHERS}; {ODD}"));
+    let before = s.quietly("cat /mnt/qemu-arm");
+    // Two trials, the stand-in, arm, and then s390x.
+    let strace =
+        "strace -qq -o /dev/null -P /qus/anchor/register -e trace=write -e inject=write:error=ENOSPC:when=5";
+    for place in ["hidden ", ""] {
+        s.step(&format!("{place}{strace} qus hold arm s390x; by /other/bin/qemu-arm-static; ls /mnt"));
+        assert_eq!(s.quietly("cat /mnt/qemu-arm"), before);
+    }
+    // Without CAP_SYS_CHROOT, where its directory is in sight.
+    s.step(&format!(
+        "setpriv --bounding-set=-sys_chroot {strace} qus hold arm s390x; by /other/bin/qemu-arm-static"
+    ));
+    assert_eq!(s.quietly("cat /mnt/qemu-arm"), before);
+    s.step("hidden qus -s -- -p arm; by /qus/bin/qemu-arm-static");
     s.compare();
 }

@@ -75,7 +75,7 @@ impl Site<'_> {
             ));
         }
         for job in due.iter_mut().filter(|job| job.is_due()) {
-            if let Err(error) = self.see_what_depends(job) {
+            if let Err(error) = self.see_what_depends(job).and_then(|()| self.see_what_would_be_lost(job)) {
                 job.fail(error, report);
             }
         }
@@ -103,6 +103,16 @@ impl Site<'_> {
                 let is_new = job.action.take() == Some(Action::Register);
                 job.state = if is_new { State::Registered } else { State::Replaced };
             }
+        }
+    }
+
+    /// A hold that fails leaves what was there, unless that is to be replaced in any case.
+    fn see_what_would_be_lost(&self, job: &Job) -> Result<()> {
+        match &job.action {
+            Some(Action::Replace(old)) if self.request.hold.is_some() && !self.request.replace => {
+                self.runs(old).map(drop)
+            }
+            _ => Ok(()),
         }
     }
 

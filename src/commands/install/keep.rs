@@ -7,7 +7,7 @@ use super::site::Site;
 use crate::anchor::Keeper;
 use crate::commands::hold::{Held, Holder};
 use crate::error::{Error, Result, Step};
-use crate::outcome::Report;
+use crate::outcome::{Report, State};
 use crate::request::Hold;
 use crate::rule::Entry;
 use crate::userns::Namespaces;
@@ -45,12 +45,12 @@ impl Site<'_> {
             return Ok(());
         }
         let Self { mount, undo, registrar, .. } = self;
-        let release = || {
+        let mut release = || {
             let replaced = undo.iter_mut().filter_map(|undo| undo.replaced.as_mut());
             replaced.for_each(|(_, file)| *file = None);
             registrar.close();
         };
-        if !mount.is_there_without_us(release)? {
+        if !mount.is_there_without_us(&mut release)? {
             // The handlers vanished with binfmt_misc.
             self.undo.clear();
             return Err(self.cannot_last());
@@ -66,6 +66,8 @@ impl Site<'_> {
     /// Foretells the end for a dry run, without registering anything.
     pub(super) fn foresee(&mut self, jobs: &mut [Job], report: &mut Report) -> Result<()> {
         if self.request.hold.is_some() {
+            let undone = jobs.iter_mut().filter(|job| job.is_new() && !report.errors.is_empty());
+            undone.for_each(|job| job.state = State::Failed);
             return Ok(());
         }
         let would_be_anchored = jobs.iter().all(|job| !job.is_new() || job.tree.is_some());
@@ -82,7 +84,7 @@ impl Site<'_> {
             return self.keep(jobs, report);
         }
         let Self { mount, registrar, .. } = self;
-        if mount.is_there_without_us(|| registrar.close())? { Ok(()) } else { Err(self.cannot_last()) }
+        if mount.is_there_without_us(&mut || registrar.close())? { Ok(()) } else { Err(self.cannot_last()) }
     }
 
     /// Hands the handlers over to `hold`.

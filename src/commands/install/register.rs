@@ -60,10 +60,7 @@ impl Site<'_> {
             let rule = self.signed(job);
             let (done, state) = match job.action.take() {
                 Some(Action::Register) => (self.registrar.register(&rule).map(|()| None), State::Registered),
-                Some(Action::Replace(old)) => {
-                    self.note_lost_flags(&old, &rule, report);
-                    (self.replace(&rule, old, report).map(Some), State::Replaced)
-                }
+                Some(Action::Replace(old)) => (self.replace(&rule, old, report).map(Some), State::Replaced),
                 _ => continue,
             };
             match done {
@@ -84,19 +81,21 @@ impl Site<'_> {
         Signature { anchored: job.tree.is_some(), ..self.signature }
     }
 
-    fn note_lost_flags(&self, old: &Entry, new: &Rule, report: &mut Report) {
-        if Flags::parse(&old.flags).credentials && !new.flags.credentials {
-            report.note(format!(
-                "{} loses flag C, so setuid programs no longer gain privileges; -c or --credentials yes keeps it",
-                old.name
-            ));
+    pub(super) fn note_lost_flags(&self, report: &mut Report) {
+        for (new, (old, _)) in self.undo.iter().filter_map(|u| Some((&u.rule, u.replaced.as_ref()?))) {
+            if Flags::parse(&old.flags).credentials && !new.flags.credentials {
+                report.note(format!(
+                    "{} loses flag C, so setuid programs no longer gain privileges; -c or --credentials yes keeps it",
+                    old.name
+                ));
+            }
         }
     }
 
     /// Replaces a handler of that name. Its programs keep running: a stand-in takes them in between.
     fn replace(&mut self, rule: &Rule, old: Entry, report: &mut Report) -> Result<(Entry, Option<File>)> {
-        // Its emulator, to restore it.
-        let file = old.enabled.then(|| self.runs(&old)).flatten();
+        // If it can't be known, it can't be restored. Only a hold refuses that, earlier.
+        let file = self.runs(&old).unwrap_or_default();
         let stand_in = Rule { name: self.name_beside(&rule.name), ..rule.clone() };
         self.registrar.register(&stand_in)?;
         let removed = self.mount.binfmt().remove(&old.name, |e| *e == old);
@@ -116,14 +115,31 @@ impl Site<'_> {
         Ok((old, file))
     }
 
-    /// The emulator that a handler holds open, from a program that it runs.
-    fn runs(&self, entry: &Entry) -> Option<File> {
-        let arch = ARCHES.iter().find(|a| entry.matches(a.pattern.magic()))?;
+    /// The emulator that a handler holds open, to restore it, from a program that it runs; `None` if it holds none, or runs none.
+    ///
+    /// # Errors
+    /// If that can't be known.
+    pub(super) fn runs(&self, old: &Entry) -> Result<Option<File>> {
+        if self.mount.is_on_host() || !Flags::parse(&old.flags).fix_binary {
+            return Ok(None);
+        }
+        let unknown = |why: &str| {
+            let why = format!("the handler that is there could not be restored: {why}");
+            Err(Error::new(Step::Register, old.name.as_str(), why).hint("--replace replaces it all the same"))
+        };
+        if !old.enabled {
+            return unknown("it is disabled");
+        }
+        let Some(arch) = ARCHES.iter().find(|a| old.matches(a.pattern.magic())) else {
+            return unknown("it takes programs of no known target");
+        };
+        let now = self.mount.binfmt().entries()?;
+        if let Some(other) = now.iter().find(|e| e.name != old.name && e.matches(arch.pattern.magic())) {
+            return unknown(&format!("{} takes the same programs", other.name));
+        }
         match probe::run_one(arch) {
-            Verdict::Ran { by: RanBy::Interpreter(file), .. } if Flags::parse(&entry.flags).fix_binary => {
-                Some(file)
-            }
-            _ => None,
+            Verdict::Ran { by: RanBy::Interpreter(file), .. } => Ok(Some(file)),
+            _ => Ok(None),
         }
     }
 

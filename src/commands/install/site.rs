@@ -10,6 +10,7 @@ use crate::binfmt::Registrar;
 use crate::commands::rules::{trial_name, tried_by};
 use crate::emulators::EmulatorDir;
 use crate::error::{Error, Result, Step};
+use crate::mounts;
 use crate::outcome::{Report, State};
 use crate::plan::is_held_by_others;
 use crate::request::Install;
@@ -39,6 +40,11 @@ pub(super) struct Undo {
     pub(super) replaced: Option<(Entry, Option<File>)>,
 }
 
+/// The error if a handler with flag F can't be restored.
+fn gone(old: &Entry) -> Error {
+    Error::new(Step::Register, old.name.as_str(), "its emulator can no longer be reached")
+}
+
 impl<'a> Site<'a> {
     /// Mounts and locks it, and lists the entries.
     pub(super) fn open(
@@ -48,9 +54,6 @@ impl<'a> Site<'a> {
     ) -> Result<Self> {
         let mount = BinfmtMount::for_registering(place, request.mount.as_deref(), request.dry_run)?;
         let look = || {
-            if request.hold.is_none() {
-                mount.see_whether_it_can_be_watched()?;
-            }
             let registrar = mount.binfmt().lock()?;
             if !mount.binfmt().is_enabled()? {
                 let why = "binfmt_misc is disabled on this host";
@@ -111,9 +114,13 @@ impl<'a> Site<'a> {
 
     pub(super) fn restore(&mut self, old: &Entry, file: Option<&File>) -> Result<()> {
         if Flags::parse(&old.flags).fix_binary && !self.mount.is_on_host() {
-            let gone =
-                || Error::new(Step::Register, old.name.as_str(), "its emulator can no longer be reached");
-            self.mount.link(Path::new(&old.interpreter), file.ok_or_else(gone)?)?;
+            let (path, file) = (Path::new(&old.interpreter), file.ok_or_else(|| gone(old))?);
+            let write = || self.registrar.restore(old).map_err(|e| e.errno());
+            // Its directory may not be in this root.
+            if mounts::where_path_leads_to(path, file, self.mount.binfmt().dir(), &write).is_ok() {
+                return Ok(());
+            }
+            self.mount.link(path, file)?;
         }
         self.registrar.restore(old)
     }
@@ -139,11 +146,19 @@ impl<'a> Site<'a> {
             report.note("rolled back: not all targets could be registered");
         }
         while let Some(undo) = self.undo.pop() {
-            report.errors.extend(self.take_back(undo).err());
+            let done = match &undo.replaced {
+                Some((old, None)) if Flags::parse(&old.flags).fix_binary && !self.mount.is_on_host() => {
+                    Err(gone(old).hint("the new handler stays, and runs its programs"))
+                }
+                _ => self.take_back(undo),
+            };
+            report.errors.extend(done.err());
         }
-        jobs.iter_mut()
-            .filter(|job| job.is_new())
-            .for_each(|job| (job.state, job.proof) = (State::Removed, None));
+        for job in jobs.iter_mut().filter(|job| job.is_new() || job.is_due()) {
+            // What a new one had replaced is there again.
+            let state = if job.state == State::Registered { State::Removed } else { State::Failed };
+            (job.action, job.state, job.proof) = (None, state, None);
+        }
         self.leave();
     }
 
