@@ -46,11 +46,22 @@ pub(crate) fn enter_private_namespace() -> Result<()> {
 /// A directory for temporary mounts.
 ///
 /// # Errors
-/// [`Step::Mount`] if there is none, as without binfmt_misc in the kernel.
+/// [`Step::Mount`] if there is none: the second one comes with the module, unless /proc shows processes only.
 pub(crate) fn mount_point() -> Result<&'static str> {
     let is_dir = |p: &&str| Path::new(p).is_dir();
-    // The second one exists with the module.
-    MOUNT_POINTS.into_iter().find(is_dir).ok_or_else(|| no_binfmt(Path::new(USUAL_DIR), Errno::ENODEV))
+    let none = || {
+        let [made, usual] = MOUNT_POINTS;
+        let why = format!("there is no directory to mount it on, neither {made} nor {usual}");
+        let load = if Path::new("/proc/sys/fs").is_dir() {
+            "run `modprobe binfmt_misc` on the host; or "
+        } else {
+            ""
+        };
+        let hint =
+            format!("{load}make one: `mkdir -p {made}`; --install and --uninstall also take --mount DIR");
+        Error::new(Step::Mount, "binfmt_misc", why).hint(hint)
+    };
+    MOUNT_POINTS.into_iter().find(is_dir).ok_or_else(none)
 }
 
 /// A mount point without mounts. Those of an earlier command, or copies from another namespace, would keep handlers while this process

@@ -148,6 +148,20 @@ fn missing_proc_is_an_error() {
 }
 
 #[test]
+fn a_proc_without_a_directory_to_mount_on_is_named() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly("rmdir /qus/anchor; mkdir /point");
+    let bare = "unshare --mount sh -c 'mount -t proc -o subset=pid p /proc;";
+    for command in ["-l", "-s -- -p arm"] {
+        s.step(&format!("{bare} qus {command}'"));
+    }
+    s.step(&format!("{bare} qus --mount /point --install arm >/dev/null; arm() {{ /foreign/busybox-arm $@; }}; arm uname -m'"));
+    s.quietly("mount -t tmpfs t /proc/sys/fs");
+    s.step("qus -l");
+    s.compare();
+}
+
+#[test]
 fn a_read_only_proc_sys_is_worked_around() {
     let Some(mut s) = Sandbox::new() else { return };
     s.quietly("mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys");
