@@ -30,7 +30,7 @@ use nix::unistd::read;
 
 use crate::binfmt::{Binfmt, USUAL_DIR};
 use crate::error::{Error, Result, Step};
-use crate::mounts::{self, own_path};
+use crate::mounts::{self, Instance, own_path};
 use crate::sys;
 use crate::userns::Namespaces;
 
@@ -66,6 +66,7 @@ enum Kind {
         /// Is it mounted on the host, perhaps by this run?
         host_has_one: bool,
         is_rootless: bool,
+        instance: Instance,
         trees: Vec<DetachedTree>,
         /// Directories covered by a tmpfs with symlinks to the emulators.
         linked: Vec<PathBuf>,
@@ -77,9 +78,14 @@ enum Kind {
 }
 
 impl BinfmtMount {
-    /// A binfmt_misc to register in: on the host that of the host, otherwise one in a private mount namespace. With `look_only`, nothing
-    /// is mounted on the host.
-    pub(crate) fn for_registering(place: Namespaces, at: Option<&Path>, look_only: bool) -> Result<Self> {
+    /// A binfmt_misc to register in: on the host that of the host, otherwise this instance in a private mount namespace. With
+    /// `look_only`, nothing is mounted on the host.
+    pub(crate) fn for_registering(
+        place: Namespaces,
+        at: Option<&Path>,
+        look_only: bool,
+        instance: Instance,
+    ) -> Result<Self> {
         let dir = at.unwrap_or(Path::new(USUAL_DIR));
         if place.on_host {
             let is_there = place.is_own_mounted(dir)?;
@@ -94,12 +100,13 @@ impl BinfmtMount {
         let reach = if look_only { enter_host } else { mount_on_host };
         let host_has_one = place.on_host || place.host_in_sight && sys::in_child(reach).is_ok();
         let mounted = mounts::mounted(None);
-        let binfmt = place.private_binfmt(at)?;
+        let binfmt = place.private_mount(at, instance)?;
         mounts::mount_selinux();
         let (trees, linked) = (Vec::new(), Vec::new());
         let is_rootless = place.in_user_namespace;
         let end = Watch::on(binfmt.dir(), AddWatchFlags::IN_DELETE_SELF);
-        Ok(Self { binfmt, kind: Kind::Private { host_has_one, is_rootless, trees, linked, mounted, end } })
+        let kind = Kind::Private { host_has_one, is_rootless, instance, trees, linked, mounted, end };
+        Ok(Self { binfmt, kind })
     }
 
     /// The directory.
@@ -112,6 +119,11 @@ impl BinfmtMount {
         matches!(self.kind, Kind::Host { .. })
     }
 
+    /// Does it only look like a binfmt_misc?
+    pub(crate) const fn is_stand_in(&self) -> bool {
+        matches!(self.kind, Kind::Private { instance: Instance::StandIn, .. })
+    }
+
     /// Does the host hold it, as far as qus can see?
     pub(crate) const fn is_held_by_host(&self) -> bool {
         matches!(self.kind, Kind::Host { .. } | Kind::Private { host_has_one: true, .. })
@@ -121,7 +133,7 @@ impl BinfmtMount {
     /// Each directory is cloned once. An emulator that is itself a mount (`-v FILE:/qus/bin/FILE`) isn't in the clone: it is copied to
     /// a tmpfs, which uses memory as long as its handler exists.
     pub(crate) fn anchored(&mut self, name: &str, file: &Path) -> Result<(PathBuf, Option<usize>)> {
-        let Kind::Private { is_rootless, trees, mounted, .. } = &mut self.kind else {
+        let Kind::Private { is_rootless, instance, trees, mounted, .. } = &mut self.kind else {
             return Ok((file.to_owned(), None));
         };
         let mut tree_of = |dir: Option<&Path>| -> Result<Option<usize>> {
@@ -129,7 +141,7 @@ impl BinfmtMount {
             if found.is_some() {
                 return Ok(found);
             }
-            let tree = DetachedTree::of(dir, self.binfmt.dir(), *is_rootless, true)?;
+            let tree = DetachedTree::of(dir, self.binfmt.dir(), *is_rootless, Some(*instance))?;
             Ok(tree.map(|tree| {
                 trees.push(tree);
                 trees.len() - 1
@@ -183,7 +195,7 @@ impl BinfmtMount {
 
     /// Does this kernel keep a tree that only an open file holds? Tried with a tree for this purpose.
     pub(crate) fn kernel_keeps_trees(&self) -> Result<bool> {
-        let Some(tree) = DetachedTree::of(None, self.binfmt.dir(), false, false)? else { return Ok(false) };
+        let Some(tree) = DetachedTree::of(None, self.binfmt.dir(), false, None)? else { return Ok(false) };
         let held = File::create(tree.path().join("held"))
             .map_err(|e| Error::new(Step::Open, "a new file on tmpfs", e))?;
         let is_kept = tree.outlives_us();
@@ -211,6 +223,10 @@ impl BinfmtMount {
     /// Before `release`, with a mount still there: [`Step::Unmount`], [`Step::Watch`].
     pub(crate) fn is_there_without_us(&self, release: &mut dyn FnMut()) -> Result<bool> {
         let Kind::Private { end, .. } = &self.kind else { return Ok(true) };
+        // Nothing else can hold the first one of this user namespace.
+        if self.is_stand_in() {
+            return Ok(false);
+        }
         let end = end.as_ref().map_err(Clone::clone)?;
         let at = self.binfmt.dir();
         let failed = |at: &Path, e: Errno| Error::new(Step::Unmount, at.display().to_string(), e);
@@ -254,10 +270,15 @@ impl BinfmtMount {
 
     /// Unmounts binfmt_misc from the host if this run mounted it, and nobody has registered anything in it.
     pub(crate) fn unmount_if_empty(&self) {
-        if matches!(self.kind, Kind::Host { mounted: true }) {
-            // If this fails, binfmt_misc stays mounted at its usual place.
-            let _ = self.unmount();
-        }
+        // If this fails, binfmt_misc stays mounted at its usual place.
+        let _ = match self.kind {
+            Kind::Host { mounted: true } => self.unmount(),
+            // The next command must not take it for a binfmt_misc.
+            Kind::Private { instance: Instance::StandIn, .. } => {
+                umount2(self.binfmt.dir(), MntFlags::MNT_DETACH)
+            }
+            _ => Ok(()),
+        };
     }
 
     fn unmount(&self) -> std::result::Result<(), Errno> {
@@ -288,7 +309,7 @@ struct DetachedTree {
 impl DetachedTree {
     /// Mounts this directory at `at`, and clones that; `None` if a deletion of the directory would do harm. With `own`, the file system
     /// belongs to this user namespace; with `binfmt`, there is a binfmt_misc on it.
-    fn of(dir: Option<&Path>, at: &Path, own: bool, binfmt: bool) -> Result<Option<Self>> {
+    fn of(dir: Option<&Path>, at: &Path, own: bool, binfmt: Option<Instance>) -> Result<Option<Self>> {
         let mut mounts = match dir {
             Some(dir) => mounts::mount_lasting(dir, at, own)?,
             None => mounts::mount_tmpfs(at).map(|()| 1)?,
@@ -300,8 +321,8 @@ impl DetachedTree {
         let root =
             open(at, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).map_err(failed)?;
         let mut build = || {
-            if binfmt {
-                mounts::mount_binfmt(at)?;
+            if let Some(instance) = binfmt {
+                mounts::mount_instance(at, instance)?;
                 mounts += 1;
             }
             mounts::mount_tmpfs(at)?;

@@ -79,6 +79,34 @@ pub(crate) fn cleared_mount_point(at: Option<&Path>) -> Result<&Path> {
     Ok(at)
 }
 
+/// What is mounted to register in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Instance {
+    /// The binfmt_misc of this user namespace.
+    Own,
+    /// What looks like an empty one, for a dry run: a first mount would hide the outer handlers.
+    StandIn,
+}
+
+/// Mounts it.
+pub(crate) fn mount_instance(at: &Path, instance: Instance) -> Result<()> {
+    if instance == Instance::Own {
+        return mount_binfmt(at);
+    }
+    // Does this kernel let a user namespace have one? Tried in another, if there may be one.
+    let is_refused = || match unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS) {
+        Ok(()) => mount(Some("binfmt_misc"), at, Some("binfmt_misc"), MsFlags::empty(), None::<&str>),
+        Err(_) => Ok(()),
+    };
+    sys::in_child(is_refused).map_err(|e| no_binfmt(at, e))?;
+    mount_tmpfs(at)?;
+    for (file, text) in [("register", ""), ("status", "enabled\n")] {
+        let path = at.join(file);
+        std::fs::write(&path, text).map_err(|e| Error::new(Step::Write, path.display().to_string(), e))?;
+    }
+    Ok(())
+}
+
 /// Mounts the binfmt_misc of this user namespace.
 pub(crate) fn mount_binfmt(at: &Path) -> Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;

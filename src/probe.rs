@@ -22,6 +22,7 @@ use crate::arch::{ARCHES, Arch};
 use crate::elf::Machine;
 use crate::error::{Cause, Error, Step};
 use crate::host::{self, Confinement};
+use crate::rule::Entry;
 use crate::selinux;
 use crate::sys::{self, CHILD_LIMIT, Change, KILL_LIMIT};
 
@@ -373,6 +374,11 @@ pub(crate) fn untried(rows: &[Surveyed]) -> Option<&Surveyed> {
     let any_ran = rows.iter().any(|(_, verdict, _)| verdict.ran());
     let is_handlers = |v: &Verdict| any_ran && matches!(v, Verdict::Refused(Errno::EACCES | Errno::EPERM));
     rows.iter().find(|(_, verdict, _)| verdict.is_unclear() && !is_handlers(verdict))
+}
+
+/// Does this handler take the program of an architecture that the kernel doesn't run natively?
+pub(crate) fn is_foreign(entry: &Entry) -> bool {
+    ARCHES.iter().any(|arch| entry.matches(program(arch)) && !is_native(arch))
 }
 
 /// Does the kernel run this architecture natively?

@@ -383,19 +383,24 @@ pub(crate) fn detach(child: Pid, signal: Option<i32>) -> Result<(), Errno> {
 /// # Errors
 /// Those of `work` and of fork; EINTR if a signal ended the child, ETIMEDOUT after [`CHILD_LIMIT`].
 pub(crate) fn in_child(work: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
-    match run_in_child(|| work().map_or_else(|errno| errno as i32, |()| 0))? {
+    in_child_for(CHILD_LIMIT, work)
+}
+
+/// The same, for as long as `limit`.
+pub(crate) fn in_child_for(limit: Duration, work: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
+    match run_in_child(limit, || work().map_or_else(|errno| errno as i32, |()| 0))? {
         0 => Ok(()),
         code => Err(Errno::from_raw(code)),
     }
 }
 
 /// Forks a child that does `work` and exits with its result, or executes another program; returns the exit status.
-fn run_in_child(work: impl FnOnce() -> i32) -> Result<i32, Errno> {
+fn run_in_child(limit: Duration, work: impl FnOnce() -> i32) -> Result<i32, Errno> {
     let parent = getpid();
     // SAFETY: no other thread runs: those that hash are joined before anything is mounted or registered, so no lock can be held
     // that the child would wait for. It leaves by _exit, so nothing is flushed twice.
     match unsafe { nix::unistd::fork() }? {
-        ForkResult::Parent { child } => wait_for_end(child, Instant::now() + CHILD_LIMIT),
+        ForkResult::Parent { child } => wait_for_end(child, Instant::now() + limit),
         ForkResult::Child => {
             // SAFETY: this is a child with a single thread.
             unsafe { confine(parent, Io::None) };
@@ -412,7 +417,7 @@ fn run_in_child(work: impl FnOnce() -> i32) -> Result<i32, Errno> {
 /// # Errors
 /// As for [`in_child`].
 pub(crate) fn run_setuid(program: &[u8], argv0: u8, owner: u32, at: &str) -> Result<i32, Errno> {
-    run_in_child(|| match setuid_program(program, owner, at) {
+    run_in_child(CHILD_LIMIT, || match program_on_tmpfs(program, owner, at, "probe") {
         Ok(path) => {
             let argv0 = [argv0, 0];
             // SAFETY: this is a child; the strings end with NUL, and their list with NULL.
@@ -422,11 +427,31 @@ pub(crate) fn run_setuid(program: &[u8], argv0: u8, owner: u32, at: &str) -> Res
     })
 }
 
-fn setuid_program(program: &[u8], owner: u32, at: &str) -> std::io::Result<CString> {
+/// Can a file of this name, with these bytes, be executed on a tmpfs on `at`? Tried in a child. What the kernel has loaded for it is
+/// ended before its first instruction.
+///
+/// # Errors
+/// As for [`in_child`].
+pub(crate) fn can_start(bytes: &[u8], name: &str, at: &str) -> Result<(), Errno> {
+    let code = run_in_child(CHILD_LIMIT, || match program_on_tmpfs(bytes, 0, at, name) {
+        Ok(path) => match spawn(&path, &[c"qus"], Io::Traced) {
+            Ok((child, refused)) => {
+                end(child);
+                let _ = wait_for_end(child, Instant::now() + KILL_LIMIT);
+                refused.map_or(0, |errno| errno as i32)
+            }
+            Err(errno) => errno as i32,
+        },
+        Err(error) => error.raw_os_error().unwrap_or(libc::EIO),
+    })?;
+    if code == 0 { Ok(()) } else { Err(Errno::from_raw(code)) }
+}
+
+fn program_on_tmpfs(program: &[u8], owner: u32, at: &str, name: &str) -> std::io::Result<CString> {
     unshare(CloneFlags::CLONE_NEWNS)?;
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
     mount(Some("qus"), at, Some("tmpfs"), MsFlags::MS_NODEV, Some("mode=755,size=64k"))?;
-    let path = format!("{at}/probe");
+    let path = format!("{at}/{name}");
     std::fs::write(&path, program)?;
     std::os::unix::fs::chown(&path, Some(owner), None)?;
     // After chown, which clears the setuid bit.

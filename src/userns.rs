@@ -14,12 +14,39 @@ use crate::arch::Arch;
 use crate::binfmt::{Binfmt, USUAL_DIR};
 use crate::error::{Cause, Error, Result, Step};
 use crate::host::{self, Confinement};
-use crate::mounts;
+use crate::mounts::{self, Instance};
 use crate::probe::{self, RanBy, Verdict};
+use crate::rule::{Entry, Match};
 use crate::sys;
 
 /// `PROC_PID_INIT_INO` in include/linux/proc_ns.h: the inode of the initial PID namespace.
 const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+
+/// What outer handlers run.
+#[derive(Default)]
+pub(crate) struct Outer {
+    /// Architectures.
+    pub(crate) arches: Vec<&'static Arch>,
+    /// Handlers for other files, if an outer binfmt_misc is in sight.
+    pub(crate) others: Vec<String>,
+}
+
+impl Outer {
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.arches.is_empty() && self.others.is_empty()
+    }
+
+    /// The names of both.
+    pub(crate) fn names(&self) -> String {
+        let mut names: Vec<&str> = self.arches.iter().map(|arch| arch.name).collect();
+        names.extend(self.others.iter().map(String::as_str));
+        names.join(" ")
+    }
+}
+
+/// What a user namespace has lost once it has no handlers of its own any more.
+pub(crate) const STILL_HIDDEN: &str = "this user namespace still does not see the host's handlers; a new one does: \
+     `podman system migrate`, or start rootless Docker again";
 
 /// The namespaces that this process is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,44 +110,33 @@ impl Namespaces {
         Ok(is_roots && (!self.in_user_namespace || !self.is_outer_root || sys::owns_file_system(&root)))
     }
 
-    /// The architectures that outer handlers run, which a first mount of binfmt_misc in this user namespace would end. None if it has
-    /// an instance already.
-    ///
-    /// It has one if the emulator of a program that runs is on a file system that this user namespace mounted, as each anchor of qus
-    /// is.
+    /// What outer handlers run, which a first mount of binfmt_misc in this user namespace would end. Nothing if it has an instance
+    /// already.
     ///
     /// # Errors
-    /// [`Step::Prove`] if programs can't be tried.
-    pub(crate) fn run_by_outer_handlers(self, at: Option<&Path>) -> Result<Vec<&'static Arch>> {
-        let is_own_seen = || {
-            let mut seen = mounts::mounted(Some("binfmt_misc")).into_iter().chain(at.map(Path::to_owned));
-            seen.any(|dir| self.is_own_mounted(&dir).unwrap_or(false))
-        };
-        if !self.in_user_namespace || is_own_seen() || !probe::may_run_by_handlers() {
-            return Ok(Vec::new());
+    /// [`Step::Prove`] if programs can't be tried; [`Step::List`].
+    pub(crate) fn outer(self, at: Option<&Path>) -> Result<Outer> {
+        if !self.in_user_namespace {
+            return Ok(Outer::default());
         }
-        let verdicts = probe::run_every();
-        if let Some((arch, verdict)) = verdicts.iter().find(|(_, v)| v.is_unclear()) {
-            return Err(probe::failure(arch, verdict));
+        let mut seen = mounts::mounted(Some("binfmt_misc"));
+        seen.extend([at.unwrap_or(Path::new(USUAL_DIR)).to_owned()]);
+        if seen.iter().any(|dir| self.is_own_mounted(dir).unwrap_or(false)) {
+            return Ok(Outer::default());
         }
-        let is_own = |v: &Verdict| match v {
-            Verdict::Ran { by: RanBy::Interpreter(emulator), .. } => sys::owns_file_system(emulator),
-            _ => false,
-        };
-        if verdicts.iter().any(|(_, v)| is_own(v)) {
-            return Ok(Vec::new());
+        let Some(arches) = run_by_outer_handlers()? else { return Ok(Outer::default()) };
+        let mut others = Vec::new();
+        for binfmt in seen.into_iter().map(Binfmt::at) {
+            if binfmt.is_mounted().unwrap_or(false) && binfmt.is_enabled()? {
+                for entry in binfmt.entries()? {
+                    let is_known = !entry.enabled || others.contains(&entry.name);
+                    if !is_known && !probe::is_foreign(&entry) && is_used(&entry, at) {
+                        others.push(entry.name);
+                    }
+                }
+            }
         }
-        let by_kernel = |v: &Verdict| matches!(v, Verdict::Ran { by: RanBy::Kernel, .. });
-        let others = verdicts.iter().filter(|(_, v)| v.ran() && !by_kernel(v));
-        let others: Vec<&'static Arch> = others.map(|(arch, _)| *arch).collect();
-        // Untraced programs were run by a handler, unless the kernel runs them natively.
-        let natives = probe::natives(&others);
-        Ok(others
-            .into_iter()
-            .zip(natives)
-            .filter(|(_, native)| !native.is_yes())
-            .map(|(arch, _)| arch)
-            .collect())
+        Ok(Outer { arches, others })
     }
 
     /// A binfmt_misc to list, mounted in a private mount namespace if necessary.
@@ -133,16 +149,15 @@ impl Namespaces {
             return Ok(Binfmt::at(dir));
         }
         let failed = |why: String| Error::new(Step::List, "this user namespace", why);
-        let outer = self.run_by_outer_handlers(at).map_err(|Error { why, hint, .. }| {
+        let outer = self.outer(at).map_err(|Error { why, hint, .. }| {
             let why =
                 format!("cannot tell whether a mount of binfmt_misc would hide the outer handlers: {why}");
             Error { hint, ..failed(why) }
         })?;
         if !outer.is_empty() {
-            let names: Vec<_> = outer.iter().map(|arch| arch.name).collect();
+            let names = outer.names();
             let why = format!(
-                "a first mount of binfmt_misc would hide the outer handlers for good, which run {}",
-                names.join(" ")
+                "a first mount of binfmt_misc would hide the outer handlers for good, which run {names}"
             );
             return Err(failed(why)
                 .hint("run `qus list` on the host, or where binfmt_misc of this namespace is mounted"));
@@ -152,9 +167,14 @@ impl Namespaces {
 
     /// A mount of it in a private mount namespace, which ends with this process and what it executes.
     pub(crate) fn private_binfmt(self, at: Option<&Path>) -> Result<Binfmt> {
+        self.private_mount(at, Instance::Own)
+    }
+
+    /// The same, or a mount of what takes its place.
+    pub(crate) fn private_mount(self, at: Option<&Path>, instance: Instance) -> Result<Binfmt> {
         let mounted = mounts::enter_private_namespace().and_then(|()| {
             let at = mounts::cleared_mount_point(at)?;
-            mounts::mount_binfmt(at)?;
+            mounts::mount_instance(at, instance)?;
             Ok(Binfmt::at(at))
         });
         mounted.map_err(|e| self.explain(e))
@@ -179,4 +199,51 @@ impl Namespaces {
             _ => error,
         }
     }
+}
+
+/// The architectures that outer handlers run. `None` if this user namespace has an instance already: the emulator of a program that
+/// runs is on a file system that it mounted, as each anchor of qus is.
+///
+/// # Errors
+/// [`Step::Prove`] if programs can't be tried.
+fn run_by_outer_handlers() -> Result<Option<Vec<&'static Arch>>> {
+    if !probe::may_run_by_handlers() {
+        return Ok(Some(Vec::new()));
+    }
+    let verdicts = probe::run_every();
+    if let Some((arch, verdict)) = verdicts.iter().find(|(_, v)| v.is_unclear()) {
+        return Err(probe::failure(arch, verdict));
+    }
+    let is_own = |v: &Verdict| match v {
+        Verdict::Ran { by: RanBy::Interpreter(emulator), .. } => sys::owns_file_system(emulator),
+        _ => false,
+    };
+    if verdicts.iter().any(|(_, v)| is_own(v)) {
+        return Ok(None);
+    }
+    let by_kernel = |v: &Verdict| matches!(v, Verdict::Ran { by: RanBy::Kernel, .. });
+    let others = verdicts.iter().filter(|(_, v)| v.ran() && !by_kernel(v));
+    let others: Vec<&'static Arch> = others.map(|(arch, _)| *arch).collect();
+    // Untraced programs were run by a handler, unless the kernel runs them natively.
+    let natives = probe::natives(&others).into_iter();
+    let foreign = others.into_iter().zip(natives).filter(|(_, native)| !native.is_yes());
+    Ok(Some(foreign.map(|(arch, _)| arch).collect()))
+}
+
+/// Does a handler take what this one takes, as far as can be tried? If none does, a nearer binfmt_misc hides it already.
+fn is_used(entry: &Entry, at: Option<&Path>) -> bool {
+    let (name, head) = match &entry.matches {
+        Match::Extension(dot) if !dot.contains(char::REPLACEMENT_CHARACTER) => (format!("x.{dot}"), vec![0]),
+        Match::Magic { offset, magic, .. } => {
+            let mut head = vec![0; *offset];
+            head.extend_from_slice(magic);
+            ("x".to_owned(), head)
+        }
+        _ => return true,
+    };
+    let at = match at.and_then(Path::to_str) {
+        Some(at) => Ok(at),
+        None => mounts::mount_point(),
+    };
+    !at.is_ok_and(|at| sys::can_start(&head, &name, at) == Err(Errno::ENOEXEC))
 }

@@ -13,6 +13,7 @@ use crate::arch::{Arch, PREFIX, named};
 use crate::binfmt::USUAL_DIR;
 use crate::error::{Cause, Error, Result};
 use crate::host::{self, Confinement};
+use crate::mounts::Instance;
 use crate::outcome::{Finding, Grade, Outcome, Report};
 use crate::plan::covers;
 use crate::probe::{self, Native, Surveyed};
@@ -66,7 +67,7 @@ pub(super) fn doctor(report: &mut Report) -> Done {
 
 /// Would a registration from here outlive it?
 fn would_last(place: Namespaces) -> Result<bool> {
-    let mount = BinfmtMount::for_registering(place, None, true)?;
+    let mount = BinfmtMount::for_registering(place, None, true, Instance::Own)?;
     Ok(mount.is_held_by_host()
         || mount.kernel_keeps_trees().unwrap_or(false)
         || mount.is_there_without_us(&mut || {})?)

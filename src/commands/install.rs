@@ -12,20 +12,27 @@ mod register;
 mod select;
 mod site;
 
+use std::time::Duration;
+
+use nix::errno::Errno;
 use nix::unistd::getpid;
 
 use super::Done;
 use super::hold::{self, Holder};
+use crate::anchor::BinfmtMount;
+use crate::arch::Arch;
 use crate::emulators::EmulatorDir;
 use crate::error::{Error, Result, Step};
+use crate::mounts::Instance;
 use crate::outcome::{Outcome, Report, State};
 use crate::probe;
 use crate::request::Install;
 use crate::selinux;
-use crate::userns::Namespaces;
+use crate::sys;
+use crate::userns::{Namespaces, Outer};
 use job::Job;
 pub(super) use keep::remedy;
-use select::{Selection, note_shadowed_handlers, select};
+use select::{DO_WITHOUT, HERE, Selection, note_shadowed_handlers, select};
 pub(super) use select::{cannot_tell, not_carried};
 use site::Site;
 
@@ -43,12 +50,16 @@ pub(super) fn install(request: &Install, report: &mut Report, holder: &mut Optio
             "run the container with --userns=host; in a pod that shares the namespace, add --shadow-host",
         ));
     }
-    let Selection { mut jobs, mut results, shadowed, dir } = select(request, place, report)?;
+    let Selection { mut jobs, mut results, mut outer, dir } = select(request, place, report)?;
     // Mount only if there is something to register.
     let is_idle = jobs.iter().all(|job| job.is_native);
     leave_natives(&mut jobs, request.prove, report);
-    let done = if is_idle { Ok(None) } else { attempt(&mut jobs, dir.as_ref(), request, place, report) };
-    note_shadowed_handlers(&shadowed, &jobs, request, report);
+    let done = match is_idle {
+        true => Ok(None),
+        false => rehearse(&mut jobs, dir.as_ref(), request, place, &mut outer, report)
+            .and_then(|()| attempt(&mut jobs, dir.as_ref(), request, place, &mut outer, report)),
+    };
+    note_shadowed_handlers(&outer, &jobs, request, report);
     let held = match done {
         // The plan is shown anyway.
         Err(error) if request.dry_run => {
@@ -93,15 +104,64 @@ fn leave_natives(jobs: &mut [Job], is_tried: bool, report: &mut Report) {
     }
 }
 
+/// The time limit for a dry run: some seconds, on a slow board, for all targets.
+const REHEARSED_FOR: Duration = Duration::from_secs(300);
+
+/// A first mount of binfmt_misc can't be taken back. So where it would hide handlers, a dry run must have shown that what they run
+/// goes on.
+fn rehearse(
+    jobs: &mut [Job],
+    dir: Option<&EmulatorDir>,
+    request: &Install,
+    place: Namespaces,
+    outer: &mut Outer,
+    report: &mut Report,
+) -> Result<()> {
+    if outer.is_empty() || request.shadow_host || request.dry_run {
+        return Ok(());
+    }
+    let dry = Install { dry_run: true, ..request.clone() };
+    let mut foretell = |report: &mut Report| attempt(jobs, dir, &dry, place, outer, report).map(drop);
+    let here = std::env::current_dir();
+    // Its mounts and all that it notes end with the child.
+    let tried = sys::in_child_for(REHEARSED_FOR, || {
+        let _ = here.map(std::env::set_current_dir);
+        foretell(&mut Report::default()).map_err(|_| Errno::ECANCELED)
+    });
+    // Again, for its words.
+    let said = tried
+        .or_else(|errno| foretell(report).and(Err(Error::new(Step::Register, HERE, errno).hint(DO_WITHOUT))));
+    said.inspect_err(|_| *outer = Outer::default())
+}
+
+/// Would what outer handlers run go on? A hold takes all back if one target fails.
+fn see_what_goes_on(jobs: &[Job], outer: &Outer, request: &Install, report: &Report) -> Result<()> {
+    let goes_on = |arch: &&Arch| jobs.iter().any(|job| job.arch.name == arch.name && job.has_handler());
+    let is_missed = request.hold.is_some() && !report.errors.is_empty();
+    if request.shadow_host || outer.is_empty() || outer.arches.iter().all(goes_on) && !is_missed {
+        return Ok(());
+    }
+    let why = format!(
+        "not all would run that the host's handlers run, which it would no longer see: {}",
+        outer.names()
+    );
+    Err(Error::new(Step::Register, HERE, why).hint(DO_WITHOUT))
+}
+
 /// Does everything, or leaves binfmt_misc as it was.
 fn attempt(
     jobs: &mut [Job],
     dir: Option<&EmulatorDir>,
     request: &Install,
     place: Namespaces,
+    outer: &mut Outer,
     report: &mut Report,
 ) -> Result<Option<Holder>> {
-    let mut site = Site::open(request, dir, place).inspect_err(|_| {
+    let instance = if request.dry_run && !outer.is_empty() { Instance::StandIn } else { Instance::Own };
+    let mount = BinfmtMount::for_registering(place, request.mount.as_deref(), request.dry_run, instance);
+    // Nothing is hidden.
+    let mount = mount.inspect_err(|_| *outer = Outer::default());
+    let mut site = mount.and_then(|mount| Site::open(request, dir, place, mount)).inspect_err(|_| {
         // The entries are unknown.
         jobs.iter_mut().filter(|_| request.dry_run).for_each(|job| job.state = State::Registered);
     })?;
@@ -117,7 +177,10 @@ fn attempt(
         None if done.is_err() && !request.dry_run => site.roll_back(jobs, report),
         None => site.leave(),
     }
-    done.map(|()| None)
+    done.and_then(
+        |()| if request.dry_run { see_what_goes_on(jobs, outer, request, report) } else { Ok(()) },
+    )?;
+    Ok(None)
 }
 
 /// A failed target is left as it was, and the others go on. An error is of a step that all targets need.

@@ -16,7 +16,7 @@ use crate::outcome::{Outcome, Report, State, TargetResult};
 use crate::plan::depends_on;
 use crate::request::Remove;
 use crate::rule::Entry;
-use crate::userns::Namespaces;
+use crate::userns::{Namespaces, STILL_HIDDEN};
 
 pub(super) fn remove(request: &Remove, report: &mut Report) -> Done {
     let place = Namespaces::look()?;
@@ -53,10 +53,7 @@ pub(super) fn remove(request: &Remove, report: &mut Report) -> Done {
     results.sort_by(|a, b| a.name.cmp(&b.name));
     let in_user_namespace = place.in_user_namespace;
     if in_user_namespace && !request.dry_run && results.iter().any(|result| result.state == State::Removed) {
-        report.note(
-            "this user namespace still does not see the host's handlers; a new one does: `podman system migrate`, or start rootless \
-             Docker again",
-        );
+        report.note(STILL_HIDDEN);
     }
     Ok(Outcome::Targets { results, dry_run: request.dry_run, in_user_namespace })
 }

@@ -16,6 +16,7 @@ mod load;
 mod names;
 mod options;
 mod others;
+mod outer;
 mod probes;
 mod refuse;
 mod register;

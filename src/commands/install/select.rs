@@ -7,21 +7,21 @@ use nix::errno::Errno;
 use super::job::Job;
 use crate::arch::{Arch, PREFIX};
 use crate::binfmt::{Binfmt, USUAL_DIR};
-use crate::commands::rules::{file_name, has_none, renamed, requirements};
+use crate::commands::rules::{file_name, has_none, renamed};
 use crate::emulators::{EmulatorDir, SUMS};
 use crate::error::{Error, Result, Step};
 use crate::outcome::{Report, State, TargetResult};
 use crate::probe::{self, Native, Verdict};
 use crate::request::{HandlerOptions, Install};
-use crate::userns::Namespaces;
+use crate::userns::{Namespaces, Outer};
 
 pub(super) struct Selection {
     /// For the requested handlers that have an emulator, and for those of [`also_needed`].
     pub(super) jobs: Vec<Job>,
     /// Results for the rest.
     pub(super) results: Vec<TargetResult>,
-    /// Architectures that outer handlers run, which this user namespace will no longer see.
-    pub(super) shadowed: Vec<&'static str>,
+    /// What outer handlers run, which this user namespace will no longer see.
+    pub(super) outer: Outer,
     /// `None` if the directory isn't here.
     pub(super) dir: Option<EmulatorDir>,
 }
@@ -79,9 +79,9 @@ pub(super) fn select(request: &Install, place: Namespaces, report: &mut Report) 
         let names: Vec<_> = unclear.iter().map(|(arch, _)| arch.name).collect();
         report.errors.push(cannot_tell(&names.join(", "), arch, verdict));
     }
-    let shadowed = also_needed(&mut jobs, dir.as_ref(), find, request, place)?;
+    let outer = also_needed(&mut jobs, find, request, place)?;
     remarks(&jobs, dir.as_ref(), options, report);
-    Ok(Selection { jobs, results, shadowed, dir })
+    Ok(Selection { jobs, results, outer, dir })
 }
 
 pub(in crate::commands) fn not_carried(arch: &Arch, options: &HandlerOptions) -> Error {
@@ -106,70 +106,81 @@ pub(in crate::commands) fn cannot_tell(names: &str, arch: &Arch, verdict: &Verdi
 /// no longer sees the outer handlers, not even after umount (docs/kernel.md).
 fn also_needed(
     jobs: &mut Vec<Job>,
-    dir: Option<&EmulatorDir>,
     find: impl Fn(&Arch) -> Option<String>,
     request: &Install,
     place: Namespaces,
-) -> Result<Vec<&'static str>> {
-    let outer = match place.run_by_outer_handlers(request.mount.as_deref()) {
-        Err(_) if request.shadow_host => Vec::new(),
+) -> Result<Outer> {
+    // Nothing is mounted then.
+    if jobs.iter().all(|job| job.is_native) {
+        return Ok(Outer::default());
+    }
+    let outer = match place.outer(request.mount.as_deref()) {
+        Err(_) if request.shadow_host => Outer::default(),
         outer => outer.map_err(|error| {
             error.hint("programs that the host's handlers run could stop working here; --shadow-host registers anyway")
         })?,
     };
     if outer.is_empty() {
-        return Ok(Vec::new());
+        return Ok(outer);
     }
     let options = HandlerOptions { persistent: true, ..request.options.clone() };
-    let shadowed: Vec<_> = outer.iter().map(|arch| arch.name).collect();
     let mut lost = Vec::new();
-    for arch in outer {
-        // Checked before the mount: afterwards it is too late.
-        match find(arch).filter(|file| dir.is_some_and(|d| d.check(file, None, requirements(true)).is_ok())) {
+    for arch in &outer.arches {
+        match find(arch) {
             Some(_) if jobs.iter().any(|job| job.arch.name == arch.name) => {}
             Some(file) => jobs.push(Job::new(arch, &options, file, false)),
             None => lost.push(arch.name),
         }
     }
-    if !lost.is_empty() && !request.shadow_host {
-        let lost = lost.join(" ");
-        let why = format!(
-            "it would no longer see the host's handlers, and there is no good emulator here for {lost}"
-        );
-        return Err(Error::new(Step::Register, "handlers in this user namespace", why)
-            .hint("register on the host, as root; or add --shadow-host to do without them"));
+    if request.shadow_host {
+        return Ok(outer);
     }
+    let others: Vec<_> = outer.others.iter().map(String::as_str).collect();
+    let lost =
+        [("there is no good emulator here for", lost.join(" ")), ("qus cannot carry over", others.join(" "))];
+    let mut why = String::new();
+    for (what, names) in lost.iter().filter(|(_, names)| !names.is_empty()) {
+        why = format!("{why}, and {what} {names}");
+    }
+    if !why.is_empty() {
+        let why = format!("it would no longer see the host's handlers{why}");
+        return Err(Error::new(Step::Register, HERE, why).hint(DO_WITHOUT));
+    }
+    let names = outer.names();
     // A writable binfmt_misc isn't the host's.
     let own = Binfmt::at(request.mount.as_deref().unwrap_or(Path::new(USUAL_DIR)));
     let will_last = request.options.persistent || request.hold.is_some() || own.lock().is_ok();
-    if !will_last && !request.shadow_host {
-        let names = shadowed.join(" ");
+    if !will_last {
         let why = format!(
             "nothing in this user namespace would keep them, and it would no longer see the host's: {names}"
         );
         return Err(Error::new(Step::Keep, "the handlers", why)
             .hint("add -p; or keep the container running with --hold"));
     }
-    Ok(shadowed)
+    Ok(outer)
 }
 
-/// Notes what this user namespace has lost with the outer handlers, and what it has instead.
-pub(super) fn note_shadowed_handlers(
-    shadowed: &[&'static str],
-    jobs: &[Job],
-    request: &Install,
-    report: &mut Report,
-) {
+pub(super) const HERE: &str = "handlers in this user namespace";
+
+/// The hint where outer handlers would be lost.
+pub(super) const DO_WITHOUT: &str = "register on the host, as root; or add --shadow-host to do without them";
+
+/// Notes what this user namespace has lost with the outer handlers, and what it has instead; with a dry run, what it would.
+pub(super) fn note_shadowed_handlers(outer: &Outer, jobs: &[Job], request: &Install, report: &mut Report) {
     let is_there = |name: &str| jobs.iter().any(|j| j.arch.name == name && j.has_handler());
     let is_asked = |name: &str| request.targets.rows().any(|a| a.name == name);
-    let (replaced, lost): (Vec<&str>, Vec<&str>) = shadowed.iter().partition(|name| is_there(name));
+    let names = outer.arches.iter().map(|arch| arch.name);
+    let (replaced, mut lost): (Vec<&str>, Vec<&str>) = names.partition(|name| is_there(name));
+    lost.extend(outer.others.iter().map(String::as_str));
     let replaced = replaced.into_iter().filter(|name| !is_asked(name)).collect();
-    for (names, what) in [(replaced, "also registered here"), (lost, "no longer run here")] {
+    let (sees, also, no_longer) = match request.dry_run {
+        false => ("no longer sees", "also registered here", "no longer run here"),
+        true => ("would no longer see", "it would also register", "would no longer run here"),
+    };
+    for (names, what) in [(replaced, also), (lost, no_longer)] {
         if !names.is_empty() {
-            report.note(format!(
-                "this user namespace no longer sees the host's handlers: {what}: {}",
-                names.join(" ")
-            ));
+            let names = names.join(" ");
+            report.note(format!("this user namespace {sees} the host's handlers: {what}: {names}"));
         }
     }
 }

@@ -46,13 +46,13 @@ fn gone(old: &Entry) -> Error {
 }
 
 impl<'a> Site<'a> {
-    /// Mounts and locks it, and lists the entries.
+    /// Locks it, and lists the entries.
     pub(super) fn open(
         request: &'a Install,
         dir: Option<&'a EmulatorDir>,
         place: Namespaces,
+        mount: BinfmtMount,
     ) -> Result<Self> {
-        let mount = BinfmtMount::for_registering(place, request.mount.as_deref(), request.dry_run)?;
         let look = || {
             let registrar = mount.binfmt().lock()?;
             if !mount.binfmt().is_enabled()? {
@@ -81,9 +81,11 @@ impl<'a> Site<'a> {
         })
     }
 
-    /// Are programs run? Not if a handler names a path for other root file systems, where that would prove nothing.
-    pub(super) const fn is_tried(&self) -> bool {
-        self.request.prove && (self.request.options.persistent || self.mount.is_on_host())
+    /// Are programs run? Not if a handler names a path for other root file systems, where that would prove nothing. Always before outer
+    /// handlers are hidden.
+    pub(super) fn is_tried(&self) -> bool {
+        self.mount.is_stand_in() && !self.request.shadow_host
+            || self.request.prove && (self.request.options.persistent || self.mount.is_on_host())
     }
 
     /// The entries that interrupted runs have left beside this job's handler: trials, and stand-ins that may run its programs.
