@@ -15,6 +15,7 @@ use crate::probe;
 use crate::request::Hold;
 use crate::rule::{Entry, Rule};
 use crate::sys;
+use crate::userns::{Namespaces, STILL_HIDDEN};
 
 /// How often the handlers are checked in any case.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -125,6 +126,9 @@ impl Holder {
             mount.binfmt().remove(&held.rule.name, is_ours)
         });
         report.errors.extend(removed.filter_map(Result::err));
+        if Namespaces::look().is_ok_and(|place| place.in_user_namespace) {
+            report.note(STILL_HIDDEN);
+        }
     }
 }
 

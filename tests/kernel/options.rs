@@ -85,7 +85,7 @@ fn hold_notes_changes_at_once() {
         until grep -q '^they stay' /tmp/out; do sleep 0.02; done",
     );
     s.step("qus remove arm; for i in $(seq 500); do grep -q again /tmp/err && break; sleep 0.02; done; tail -n 1 /tmp/err");
-    s.step("kill -TERM $(cat /tmp/pid); for i in $(seq 500); do [ -e /proc/$(cat /tmp/pid) ] || break; sleep 0.02; done; grep -c again /tmp/err");
+    s.step("kill -TERM $(cat /tmp/pid); for i in $(seq 500); do [ -e /proc/$(cat /tmp/pid) ] || break; sleep 0.02; done; grep -c registered.again /tmp/err");
     s.compare();
 }
 

@@ -105,3 +105,13 @@ fn nothing_is_said_to_be_lost_where_nothing_was_mounted() {
     s.step("inner each \"'install x86_64'\" \"'install --shadow-host --path /foreign x86_64'\"");
     s.compare();
 }
+
+#[test]
+fn a_hold_that_has_ended_says_what_stays_hidden() {
+    let Some(mut s) = with_outer_handlers() else { return };
+    s.step(
+        "inner '(qus hold --clean arm 2>/said & echo $! >/pid; wait $!) | { read -r line; echo \"$line\"; arm; kill $(cat /pid); cat; }
+        grep -o \"note: .*;\" /said; arm'",
+    );
+    s.compare();
+}
