@@ -163,7 +163,8 @@ impl EmulatorDir {
                 store.sums =
                     Some(parse_sums(&text).map_err(|why| Error::new(Step::Check, path.as_str(), why))?);
             }
-            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            // A dangling symlink is there.
+            Err(e) if e.kind() == ErrorKind::NotFound && dir.join(SUMS).symlink_metadata().is_err() => {}
             Err(e) => return Err(Error::new(Step::Open, path, e)),
         }
         Ok(store)
@@ -485,6 +486,17 @@ mod tests {
         let all = |suffix| s.emulators("", suffix).collect::<Vec<_>>();
         assert_eq!(all("-static"), ["qemu-arm-static", "qemu-mips-static", "qemu-ppc"]);
         assert_eq!(all(""), ["qemu-arm", "qemu-mips", "qemu-ppc"]);
+        std::fs::remove_dir_all(d).unwrap();
+    }
+
+    #[test]
+    fn a_dangling_list_of_digests_is_an_error() {
+        let d = dir("dangling");
+        for target in ["missing", "/not/here"] {
+            let _ = std::fs::remove_file(d.join(SUMS));
+            std::os::unix::fs::symlink(target, d.join(SUMS)).unwrap();
+            assert_eq!(EmulatorDir::open(&d).unwrap_err().step, Step::Open, "{target}");
+        }
         std::fs::remove_dir_all(d).unwrap();
     }
 

@@ -24,7 +24,8 @@ impl HandlerOptions {
     /// The directory of the emulators.
     pub(crate) fn dir(&self) -> &Path {
         // Any other error is reported when it is opened.
-        let is_missing = || std::fs::metadata(IMAGE_DIR).is_err_and(|e| e.kind() == ErrorKind::NotFound);
+        let is_missing =
+            || std::fs::symlink_metadata(IMAGE_DIR).is_err_and(|e| e.kind() == ErrorKind::NotFound);
         let usual = || if is_missing() { HOST_DIR } else { IMAGE_DIR };
         self.dir.as_deref().unwrap_or_else(|| Path::new(usual()))
     }
