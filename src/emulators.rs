@@ -54,13 +54,22 @@ pub struct Emulator {
     pub file: File,
     /// Its digest, which matches `SHA256SUMS`; `None` if there is no such file.
     pub sum: Option<Sum>,
-    /// The machine that it runs on.
-    pub machine: Machine,
+    /// The machine that it runs on; `None` if it was only seen to run.
+    pub machine: Option<Machine>,
     /// From before it was read.
     pub metadata: Metadata,
 }
 
 impl Emulator {
+    /// One that runs programs already, and isn't checked.
+    ///
+    /// # Errors
+    /// Those of `fstat`.
+    pub(crate) fn running(file: File) -> std::io::Result<Self> {
+        let metadata = file.metadata()?;
+        Ok(Self { file, sum: None, machine: None, metadata })
+    }
+
     /// Is this file, which the kernel has loaded, the same program? It may be another file with the same bytes, such as another
     /// container's.
     #[must_use]
@@ -292,7 +301,7 @@ impl EmulatorDir {
             ));
         }
         let sum = self.compare(name, &mut file, &metadata)?;
-        Ok(Emulator { file, machine: exe.machine, sum, metadata })
+        Ok(Emulator { file, machine: Some(exe.machine), sum, metadata })
     }
 
     /// Compares a file's digest with the list; returns its length in bytes.

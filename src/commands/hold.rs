@@ -1,5 +1,7 @@
 //! Keeps the handlers by the mount of this process for as long as it runs.
 
+use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,7 +9,6 @@ use nix::sys::signal::Signal;
 
 use crate::anchor::{BinfmtMount, Watch};
 use crate::arch::Arch;
-use crate::binfmt::Binfmt;
 use crate::emulators::Emulator;
 use crate::error::{Error, Result, Step};
 use crate::outcome::Report;
@@ -48,8 +49,7 @@ pub(super) struct Held {
     pub(super) expected: Option<Entry>,
     /// Did this run register it?
     pub(super) is_own: bool,
-    /// Open, so that the rule's path leads to it.
-    #[allow(dead_code)] // only held
+    /// The emulator that has worked, if it is known.
     pub(super) emulator: Option<Arc<Emulator>>,
 }
 
@@ -86,7 +86,7 @@ impl Holder {
     }
 
     fn look(&mut self, thoroughly: bool, report: &mut Report) {
-        let Some(mount) = &self.mount else { return };
+        let Some(mount) = &mut self.mount else { return };
         match mount.binfmt().is_enabled() {
             Ok(true) => {}
             Ok(false) => {
@@ -95,7 +95,7 @@ impl Holder {
             Err(error) => report.errors.push(error),
         }
         for held in &mut self.held {
-            match held.look(mount.binfmt(), self.hold.strict) {
+            match held.look(mount, self.hold.strict) {
                 Ok(None) => {}
                 Ok(Some(note)) => report.note(note),
                 Err(error) => report.errors.push(error),
@@ -134,8 +134,8 @@ impl Holder {
 
 impl Held {
     /// Checks the handler, and registers it again if it is missing, with a note.
-    fn look(&mut self, binfmt: &Binfmt, strict: bool) -> Result<Option<String>> {
-        let name = self.rule.name.as_str();
+    fn look(&mut self, mount: &mut BinfmtMount, strict: bool) -> Result<Option<String>> {
+        let (binfmt, name) = (mount.binfmt().clone(), self.rule.name.as_str());
         let there = binfmt.entry(name)?;
         if there.is_some() && there == self.expected {
             return Ok(None);
@@ -155,6 +155,16 @@ impl Held {
             None => {
                 let registrar = binfmt.lock()?;
                 if binfmt.entry(name)?.is_none() {
+                    if let Some(emulator) = self.emulator.as_deref().filter(|_| self.rule.flags.fix_binary) {
+                        let path = Path::new(&self.rule.interpreter);
+                        let failed = |e: Error| Error::new(Step::Register, name, e.to_string());
+                        mount.link(path, &emulator.file).map_err(failed)?;
+                        // On the host, the path leads to whatever is there by now.
+                        let is_same = File::open(path).is_ok_and(|file| emulator.is_same_as(&file));
+                        if !is_same || emulator.sum.is_some() && !emulator.unchanged().unwrap_or(false) {
+                            return lost("another process removed it, and its emulator is another one now");
+                        }
+                    }
                     registrar.register(&self.rule)?;
                     (self.expected, self.is_own) = (binfmt.entry(name)?, true);
                 }

@@ -142,3 +142,23 @@ SH
     ));
     s.compare();
 }
+
+#[test]
+fn hold_on_the_host_registers_only_the_emulator_that_it_tried() {
+    let Some(mut s) = host() else { return };
+    s.quietly(
+        "mkdir /own; cp /qus/bin/qemu-arm-static /own; cp /own/qemu-arm-static /own/same; cp /bin/true /own/other
+        mount -t binfmt_misc b /proc/sys/fs/binfmt_misc; cd /proc/sys/fs/binfmt_misc
+        on-host qus hold --path /own arm >/tmp/out 2>>/tmp/err & echo $! >/tmp/pid
+        until grep -q '^they stay' /tmp/out; do sleep 0.02; done",
+    );
+    let removed = "echo -1 >/proc/sys/fs/binfmt_misc/qemu-arm
+        for i in $(seq 500); do grep -q 'another process' /tmp/err && break; sleep 0.02; done
+        grep 'another process' /tmp/err; ls /proc/sys/fs/binfmt_misc; : >/tmp/err";
+    s.step(&format!("mv /own/same /own/qemu-arm-static; {removed}"));
+    s.step(&format!("mv /own/other /own/qemu-arm-static; {removed}"));
+    s.step(
+        "pid=$(cat /tmp/pid); kill -TERM $(cat /proc/$pid/task/$pid/children); ls /proc/sys/fs/binfmt_misc",
+    );
+    s.compare();
+}

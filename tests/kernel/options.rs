@@ -116,3 +116,30 @@ fn a_dry_run_of_remove_ends_as_the_run() {
     }
     s.compare();
 }
+
+#[test]
+fn hold_registers_again_what_was_there_before_it() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(
+        "mount -t binfmt_misc b /mnt; mkdir /own; cp /qus/bin/qemu-arm-static /own
+        cat >/path/removed-while <<'SH'
+#!/bin/sh
+\"$@\" >/tmp/out 2>/tmp/err &
+until grep -q '^they stay' /tmp/out; do sleep 0.02; done
+echo -1 >/mnt/qemu-arm
+for i in $(seq 500); do [ -e /mnt/qemu-arm ] && break; sleep 0.02; done
+sed -n 2,3p /mnt/qemu-arm
+/foreign/busybox-arm uname -m
+kill -TERM $!
+wait $!
+grep 'registered again' /tmp/err
+SH
+        chmod +x /path/removed-while",
+    );
+    // The other one's emulator covers the directory of both.
+    s.step("qus install arm; removed-while qus hold arm aarch64; qus remove");
+    // A handler that does more, whose file is another one by now.
+    s.step("qus install --path /own arm; cp /bin/true /own/new; mv /own/new /own/qemu-arm-static");
+    s.step("removed-while qus -s -- --hold arm; qus remove");
+    s.compare();
+}

@@ -134,7 +134,7 @@ impl Site<'_> {
 
 /// Is it built for the same architecture as qus?
 pub(super) fn is_as_this_program(emulator: &Emulator) -> bool {
-    emulator.machine == host::build_arch().machine_bytes()
+    emulator.machine == Some(host::build_arch().machine_bytes())
 }
 
 /// Opens and checks the emulators of these jobs. Without flag F, an emulator may be missing here.

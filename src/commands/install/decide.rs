@@ -1,12 +1,15 @@
 //! Decides what to do about each handler. Handlers that are kept, or third-party ones, must work.
 
+use std::sync::Arc;
+
 use super::check::check;
 use super::job::Job;
 use super::site::Site;
+use crate::emulators::Emulator;
 use crate::error::{Error, Step};
 use crate::outcome::{Report, State};
 use crate::plan::{self, Action, Overwrite, action};
-use crate::probe::{self, Verdict};
+use crate::probe::{self, RanBy, Verdict};
 use crate::rule::{Entry, Flags};
 
 impl Site<'_> {
@@ -68,7 +71,16 @@ impl Site<'_> {
                 Some(Action::Keep(entry)) => {
                     let judged = job.judge(&verdict, Flags::parse(&entry.flags));
                     match (judged, plan::third_party(&job.rule, &self.entries)) {
-                        (Ok(took), _) => job.keep(&entry, Some(took)),
+                        (Ok(took), _) => {
+                            job.keep(&entry, Some(took));
+                            if let Verdict::Ran { by: RanBy::Interpreter(file), .. } = verdict
+                                && self.signature.held
+                                && job.emulator.is_none()
+                            {
+                                // To register it again.
+                                job.emulator = Emulator::running(file).ok().map(Arc::new);
+                            }
+                        }
                         (Err(_), Some(other)) if !self.request.force => {
                             self.leave_to(job, other, &verdict, report)
                         }
