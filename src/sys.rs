@@ -156,6 +156,19 @@ pub(crate) fn exit_code_of(program: &File, arguments: &[&CStr], until: Instant) 
     refused.map_or(Ok(code), Err)
 }
 
+/// Raises the soft limit on open files to the hard one; returns the limit, a high one if it is unknown.
+pub(crate) fn raise_limit_on_files() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the structures live during the calls, which read or write nothing else.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 {
+            return u64::MAX;
+        }
+        let raised = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
+        if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) == 0 { raised } else { limit }.rlim_cur
+    }
+}
+
 /// Can any of these programs be executed? A single child tries all, which is much cheaper than a child for each.
 ///
 /// # Errors

@@ -280,3 +280,18 @@ SH
     s.step("unshare --user --map-root-user --mount --pid --fork --mount-proc qus install arm");
     s.compare();
 }
+
+#[test]
+fn too_few_descriptors_are_refused_before_anything_is_done() {
+    let Some(mut s) = watched() else { return };
+    for limit in 4..48 {
+        let output = s.run(&format!("prlimit --nofile={limit} qus install arm aarch64 s390x"));
+        assert_eq!(output.status.code(), Some(1), "{limit}: {output:?}");
+        assert_eq!(s.quietly("ls /mnt"), "register\nstatus\n", "{limit}");
+    }
+    s.step("prlimit --nofile=32 qus install arm");
+    s.step("prlimit --nofile=32 qus install --dry-run arm");
+    s.step("prlimit --nofile=8:1024 qus install arm");
+    s.step("ls /mnt");
+    s.compare();
+}

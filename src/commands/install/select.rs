@@ -13,6 +13,7 @@ use crate::error::{Error, Result, Step};
 use crate::outcome::{Report, State, TargetResult};
 use crate::probe::{self, Native, Verdict};
 use crate::request::{HandlerOptions, Install};
+use crate::sys;
 use crate::userns::{Namespaces, Outer};
 
 pub(super) struct Selection {
@@ -46,10 +47,24 @@ fn see_emulators(request: &Install) -> Result<Option<EmulatorDir>> {
     Ok(Some(dir))
 }
 
+/// Raises the limit on open files. If it is too low all the same, nothing is begun: with no descriptor left, nothing could be removed.
+fn see_limit(targets: usize) -> Result<()> {
+    // A target's emulator, that of the handler that it replaces, and some for mounts and probes.
+    let needed = 64 + 2 * targets;
+    let limit = sys::raise_limit_on_files();
+    if limit >= needed as u64 {
+        return Ok(());
+    }
+    let why = format!("the limit on open files is {limit}, and this takes {needed}");
+    Err(Error::new(Step::Open, "the emulators", why)
+        .hint("raise it: `ulimit -n 1024`, or for a container --ulimit nofile=1024"))
+}
+
 pub(super) fn select(request: &Install, place: Namespaces, report: &mut Report) -> Result<Selection> {
     let options = &request.options;
-    let dir = see_emulators(request)?;
     let rows = request.targets.rows().collect::<Vec<_>>();
+    see_limit(rows.len())?;
+    let dir = see_emulators(request)?;
     let natives = probe::natives(&rows);
     let find =
         |arch: &Arch| dir.as_ref().and_then(|d| d.find(arch.emulator, &options.prefix, &options.suffix));
