@@ -25,17 +25,20 @@ use nix::fcntl::{OFlag, open};
 use nix::mount::{MntFlags, umount2};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, fstat, stat};
 use nix::unistd::read;
 
 use crate::binfmt::{Binfmt, USUAL_DIR};
-use crate::error::{Error, Result, Step};
+use crate::error::{Cause, Error, Result, Step};
 use crate::mounts::{self, Instance, own_path};
 use crate::sys;
 use crate::userns::Namespaces;
 
 /// How long a binfmt_misc that qus doesn't hold is watched: longer than another tool holds its mount while it registers.
 const WATCHED_FOR: Duration = Duration::from_secs(1);
+
+/// The hint for emulators in a directory that can't be covered.
+pub(crate) const OWN_DIR: &str = "put the emulators into a directory of their own";
 
 /// What keeps a handler after this process exits, the surest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,8 +71,8 @@ enum Kind {
         is_rootless: bool,
         instance: Instance,
         trees: Vec<DetachedTree>,
-        /// Directories covered by a tmpfs with symlinks to the emulators.
-        linked: Vec<PathBuf>,
+        /// The tmpfs on directories of emulators, with symlinks to these; and their device numbers.
+        covers: Vec<(libc::dev_t, OwnedFd)>,
         /// All mount points from before.
         mounted: Vec<PathBuf>,
         /// Tells of the end of binfmt_misc. Made before anything is registered: there may be no more inotify instances.
@@ -102,10 +105,10 @@ impl BinfmtMount {
         let mounted = mounts::mounted(None);
         let binfmt = place.private_mount(at, instance)?;
         mounts::mount_selinux();
-        let (trees, linked) = (Vec::new(), Vec::new());
+        let (trees, covers) = (Vec::new(), Vec::new());
         let is_rootless = place.in_user_namespace;
         let end = Watch::on(binfmt.dir(), AddWatchFlags::IN_DELETE_SELF);
-        let kind = Kind::Private { host_has_one, is_rootless, instance, trees, linked, mounted, end };
+        let kind = Kind::Private { host_has_one, is_rootless, instance, trees, covers, mounted, end };
         Ok(Self { binfmt, kind })
     }
 
@@ -167,21 +170,30 @@ impl BinfmtMount {
     /// Makes the path `interpreter` lead to this open file, for this process only, so that handlers show the usual paths, but hold the
     /// files that were checked. Not needed on the host.
     pub(crate) fn link(&mut self, interpreter: &Path, file: &File) -> Result<()> {
-        let Kind::Private { linked, .. } = &mut self.kind else { return Ok(()) };
-        let Some(dir) = interpreter.parent() else { return Ok(()) };
-        if !linked.iter().any(|d| d == dir) {
-            mounts::mount_tmpfs(dir)?;
-            linked.push(dir.to_owned());
-        }
-        let link = || symlink(own_path(file), interpreter);
+        let Kind::Private { covers, .. } = &mut self.kind else { return Ok(()) };
+        let (Some(dir), Some(name)) = (interpreter.parent(), interpreter.file_name()) else { return Ok(()) };
+        let failed = |e: Cause| Error::new(Step::Link, interpreter.display().to_string(), e);
+        let is_own = |to: PathBuf| to.parent() == own_path(file).parent();
+        let device = stat(dir).map_err(|e| failed(e.into()))?.st_dev;
+        let at = match covers.iter().position(|cover| cover.0 == device) {
+            Some(at) => at,
+            None => {
+                let cover = cover(dir, &self.binfmt)?;
+                covers.push((fstat(&cover).map_err(|e| failed(e.into()))?.st_dev, cover));
+                covers.len() - 1
+            }
+        };
+        // By the descriptor: nothing outside of that tmpfs is touched, wherever the path leads to.
+        let at = own_path(&covers[at].1).join(name);
+        let link = || symlink(own_path(file), &at);
         let linked = match link() {
-            // To another file.
-            Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-                std::fs::remove_file(interpreter).and_then(|()| link())
+            // To another file: one of this process.
+            Err(e) if e.kind() == ErrorKind::AlreadyExists && std::fs::read_link(&at).is_ok_and(is_own) => {
+                std::fs::remove_file(&at).and_then(|()| link())
             }
             linked => linked,
         };
-        linked.map_err(|e| Error::new(Step::Link, interpreter.display().to_string(), e))
+        linked.map_err(|e| failed(e.into()))
     }
 
     /// Releases the trees; returns which of them still exist, held by handlers alone. Files that were opened through them must be
@@ -297,6 +309,26 @@ impl BinfmtMount {
     }
 }
 
+/// Covers a directory with an empty tmpfs. binfmt_misc must stay in sight.
+fn cover(dir: &Path, binfmt: &Binfmt) -> Result<OwnedFd> {
+    let cover = mounts::mount_tmpfs(dir).map_err(|error| match error.why {
+        Cause::Errno(Errno::EINVAL) => error.hint("name a directory of this mount namespace"),
+        _ => error,
+    })?;
+    let see = || match binfmt.is_mounted()? {
+        true => Ok(cover),
+        false => {
+            let why = format!("it would hide binfmt_misc on {}", binfmt.dir().display());
+            let error = Error::new(Step::Mount, format!("tmpfs on {}", dir.display()), why);
+            Err(error.hint(OWN_DIR))
+        }
+    };
+    see().inspect_err(|_| {
+        // If this fails, it ends with this process.
+        let _ = umount2(dir, MntFlags::MNT_DETACH);
+    })
+}
+
 /// A detached clone of a mount with binfmt_misc on it.
 #[derive(Debug)]
 struct DetachedTree {
@@ -312,7 +344,7 @@ impl DetachedTree {
     fn of(dir: Option<&Path>, at: &Path, own: bool, binfmt: Option<Instance>) -> Result<Option<Self>> {
         let mut mounts = match dir {
             Some(dir) => mounts::mount_lasting(dir, at, own)?,
-            None => mounts::mount_tmpfs(at).map(|()| 1)?,
+            None => mounts::mount_tmpfs(at).map(|_| 1)?,
         };
         if mounts == 0 {
             return Ok(None);

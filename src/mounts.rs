@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -12,8 +12,8 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, open};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::stat::{Mode, major, minor};
-use nix::sys::statfs::{FsType, statfs};
+use nix::sys::stat::{Mode, fstat, major, minor};
+use nix::sys::statfs::{FsType, TMPFS_MAGIC, fstatfs, statfs};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{chroot, mkdir, symlinkat};
 
@@ -27,6 +27,9 @@ const MOUNT_POINTS: [&str; 2] = ["/qus/anchor", USUAL_DIR];
 
 /// `OVERLAYFS_SUPER_MAGIC` in include/uapi/linux/magic.h.
 const OVERLAYFS: FsType = FsType(0x794c_7630);
+
+/// `BINFMTFS_MAGIC` there.
+const BINFMT_MISC: FsType = FsType(0x4249_4e4d);
 
 /// Enters a new mount namespace, whose mounts end with this process.
 pub(crate) fn enter_private_namespace() -> Result<()> {
@@ -71,10 +74,7 @@ pub(crate) fn mount_point() -> Result<&'static str> {
 /// [`Step::Mount`] if `at` isn't a directory.
 pub(crate) fn cleared_mount_point(at: Option<&Path>) -> Result<&Path> {
     let at = at.map_or_else(|| mount_point().map(Path::new), Ok)?;
-    // Otherwise the error would be that of the first mount.
-    let metadata = std::fs::metadata(at).map_err(Cause::from);
-    let is_dir = metadata.and_then(|m| m.is_dir().then_some(()).ok_or(Errno::ENOTDIR.into()));
-    is_dir.map_err(|why| Error::new(Step::Mount, format!("binfmt_misc on {}", at.display()), why))?;
+    look_below("binfmt_misc", at)?;
     while umount2(at, MntFlags::MNT_DETACH).is_ok() {}
     Ok(at)
 }
@@ -110,11 +110,12 @@ pub(crate) fn mount_instance(at: &Path, instance: Instance) -> Result<()> {
 /// Mounts the binfmt_misc of this user namespace.
 pub(crate) fn mount_binfmt(at: &Path) -> Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount(Some("binfmt_misc"), at, Some("binfmt_misc"), flags, None::<&str>).map_err(|e| no_binfmt(at, e))
+    let mount = || mount(Some("binfmt_misc"), at, Some("binfmt_misc"), flags, None::<&str>);
+    seen("binfmt_misc", at, BINFMT_MISC, &|| mount().map_err(|e| no_binfmt(at, e))).map(drop)
 }
 
 fn no_binfmt(at: &Path, errno: Errno) -> Error {
-    let error = Error::new(Step::Mount, format!("binfmt_misc on {}", at.display()), errno);
+    let error = unmountable("binfmt_misc", at, errno.into());
     let modules_disabled =
         || std::fs::read_to_string("/proc/sys/kernel/modules_disabled").is_ok_and(|set| set.trim() == "1");
     match errno {
@@ -126,6 +127,50 @@ fn no_binfmt(at: &Path, errno: Errno) -> Error {
         ),
         _ => error,
     }
+}
+
+/// Is this the root of a binfmt_misc? Another directory may have a file `register`, too.
+pub(crate) fn is_binfmt(root: &File) -> bool {
+    fstatfs(root).is_ok_and(|s| s.filesystem_type() == BINFMT_MISC)
+}
+
+/// The error for something that can't be mounted there.
+fn unmountable(what: &str, at: &Path, why: Cause) -> Error {
+    Error::new(Step::Mount, format!("{what} on {}", at.display()), why)
+}
+
+/// Opens a directory to mount on, which isn't the root directory; also returns its path without symlinks.
+fn look_below(what: &str, at: &Path) -> Result<(OwnedFd, PathBuf)> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let below = open(at, flags, Mode::empty()).map_err(|e| unmountable(what, at, e.into()))?;
+    let real = std::fs::read_link(own_path(&below)).unwrap_or_default();
+    if real == Path::new("/") {
+        let error = unmountable(what, at, "it is the root directory".into());
+        return Err(error.hint("it takes a directory of its own below that"));
+    }
+    Ok((below, real))
+}
+
+/// Mounts something on a directory, and opens that by the same path. What is mounted on the root directory, or on a link of /proc to a
+/// directory, is seen by no later lookup: each would go on in the directory below, which is somebody else's.
+fn seen(what: &str, at: &Path, kind: FsType, mount: &dyn Fn() -> Result<()>) -> Result<OwnedFd> {
+    let (below, real) = look_below(what, at)?;
+    mount()?;
+    let look = || {
+        let (top, _) = look_below(what, at)?;
+        let is_new =
+            || Ok(fstat(&top)?.st_dev != fstat(&below)?.st_dev && fstatfs(&top)?.filesystem_type() == kind);
+        match is_new() {
+            Ok(true) => Ok(top),
+            Ok(false) => Err(unmountable(what, at, "that path leads past what is mounted on it".into())
+                .hint(format!("name the directory by its own path, {}", real.display()))),
+            Err(errno) => Err(unmountable(what, at, Cause::Errno(errno))),
+        }
+    };
+    look().inspect_err(|_| {
+        // By that path, it is the uppermost mount.
+        let _ = umount2(&real, MntFlags::MNT_DETACH);
+    })
 }
 
 /// Mounts selinuxfs, if SELinux is enabled and allows it.
@@ -143,10 +188,10 @@ fn mount_for_all(at: &Path, kind: &str, flags: MsFlags, options: &str) -> nix::R
     if selinux::contexts().iter().any(is_labelled) { Ok(()) } else { mount(options) }
 }
 
-/// Mounts an empty tmpfs.
-pub(crate) fn mount_tmpfs(at: &Path) -> Result<()> {
-    mount_for_all(at, "tmpfs", MsFlags::MS_NOSUID | MsFlags::MS_NODEV, "mode=755")
-        .map_err(|e| Error::new(Step::Mount, format!("tmpfs on {}", at.display()), e))
+/// Mounts an empty tmpfs, and opens it.
+pub(crate) fn mount_tmpfs(at: &Path) -> Result<OwnedFd> {
+    let mount = || mount_for_all(at, "tmpfs", MsFlags::MS_NOSUID | MsFlags::MS_NODEV, "mode=755");
+    seen("tmpfs", at, TMPFS_MAGIC, &|| mount().map_err(|e: Errno| unmountable("tmpfs", at, e.into())))
 }
 
 /// Mounts a directory of emulators at `at`, so that what is mounted on its root stays there whatever becomes of the directory; how

@@ -106,7 +106,9 @@ impl Namespaces {
         }
         let root = File::open(dir).map_err(|e| Error::new(Step::Open, dir.display().to_string(), e))?;
         // Its files belong to the root user of the namespace that mounted it, who may be root here as well.
-        let is_roots = root.metadata().is_ok_and(|m| m.uid() == 0);
+        // In /proc there are no files that anyone has made.
+        let is_binfmt = dir == Path::new(USUAL_DIR) || mounts::is_binfmt(&root);
+        let is_roots = is_binfmt && root.metadata().is_ok_and(|m| m.uid() == 0);
         Ok(is_roots && (!self.in_user_namespace || !self.is_outer_root || sys::owns_file_system(&root)))
     }
 

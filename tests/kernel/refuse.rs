@@ -282,6 +282,89 @@ SH
 }
 
 #[test]
+fn emulators_in_the_root_directory_are_refused_and_stay() {
+    let Some(mut s) = watched() else { return };
+    s.quietly("cp /qus/bin/qemu-arm-static /; cp /qus/bin/qemu-arm-static /own; mkdir /twice; mount --bind /own /twice");
+    // A mount there would be seen by none of these paths, and what is linked or removed by them is the user's.
+    for dir in ["/", "/own/..", "/proc/self/root"] {
+        s.step(&format!("qus -s -- -p -Q {dir} arm"));
+        s.step(&format!("qus -s -- -p -Q {dir} -t arm"));
+    }
+    s.step("qus hold --path / arm");
+    s.step("cd /own; qus -s -- -p -Q /proc/self/cwd arm");
+    s.step("cd /own; qus -s -- -p -Q /proc/self/cwd -t arm");
+    s.step("ls /mnt; for copy in / /own/; do cmp /qus/bin/qemu-arm-static ${copy}qemu-arm-static; done");
+    s.step("qus -s -- -p -Q /proc/self/root/own arm; qus -- -r");
+    s.step("qus -s -- -p -Q /twice arm; qus -- -r");
+    s.step("cmp /qus/bin/qemu-arm-static /own/qemu-arm-static; ls /own");
+    s.compare();
+}
+
+#[test]
+fn emulators_around_binfmt_misc_are_refused() {
+    let Some(mut s) = watched() else { return };
+    s.quietly("cp /qus/bin/qemu-arm-static /qus; cp /qus/bin/qemu-arm-static /own; mkdir /own/deep; ln -s /own/deep /qus/deep");
+    s.step("qus -s -- -p -Q /qus arm");
+    s.step("qus -s -- -p -Q /qus -t arm");
+    s.step("qus hold --path /qus arm");
+    for (dir, mount) in [("/own", "/own/deep"), ("/own", "/qus/deep"), ("/own", "/own")] {
+        s.step(&format!("QEMU_BINARY_PATH={dir} qus --mount {mount} --install arm 2>&1 >/dev/null"));
+    }
+    s.step("ls /mnt /own");
+    s.compare();
+}
+
+#[test]
+fn emulators_in_another_mount_namespace_are_refused() {
+    let Some(mut s) = watched() else { return };
+    s.quietly("cp /qus/bin/qemu-arm-static /own; sleep 60 >/dev/null 2>&1 & echo $! >/tmp/pid; until [ -e /proc/$!/exe ]; do :; done");
+    s.step("qus -s -- -p -Q /proc/$(cat /tmp/pid)/root/own arm 2>&1 | sed 's:/[0-9]*/root:/PID/root:'");
+    s.step("qus -s -- -p -Q /proc/$(cat /tmp/pid)/root/own -t arm 2>&1 | sed 's:/[0-9]*/root:/PID/root:'");
+    s.step("ls /mnt; kill $(cat /tmp/pid)");
+    s.compare();
+}
+
+#[test]
+fn a_dry_run_without_proof_sees_what_cannot_be_executed() {
+    let Some(mut s) = watched() else { return };
+    s.quietly("cp /qus/bin/qemu-arm-static /own; chmod -x /own/*");
+    for run in ["--dry-run", ""] {
+        s.step(&format!("qus install --no-prove {run} --path /own arm"));
+    }
+    s.quietly("chmod +x /own/*; mount --bind /own /own; mount -o remount,bind,noexec /own");
+    for run in ["--dry-run", ""] {
+        s.step(&format!("qus install --no-prove {run} --path /own arm"));
+    }
+    s.step("ls /mnt");
+    s.compare();
+}
+
+#[test]
+fn a_dry_run_knows_the_longest_line_of_a_run() {
+    let Some(s) = watched() else { return };
+    s.quietly("cp /qus/bin/qemu-arm-static /own");
+    let mut codes = Vec::new();
+    // Around the longest path that its line leaves room for.
+    for length in 1710..1734 {
+        s.quietly(&format!(
+            "dir=; while [ ${{#dir}} -lt 1600 ]; do dir=$dir/$(printf %0100d 0); done
+            more=$(({length} - ${{#dir}})); dir=$dir/$(printf %0${{more}}d 0)
+            mkdir -p $dir; ln /own/qemu-arm-static $dir; echo $dir >/tmp/dir"
+        ));
+        let code = |more: &str| {
+            s.run(&format!("qus install {more} --path $(cat /tmp/dir) arm")).status.code().unwrap()
+        };
+        for options in ["", "--no-prove", "--replace --no-prove"] {
+            let foretold = code(&format!("{options} --dry-run"));
+            assert_eq!(foretold, code(options), "{length} {options}");
+            codes.push(foretold);
+        }
+        s.quietly("qus remove");
+    }
+    assert!(codes.contains(&0) && codes.contains(&1));
+}
+
+#[test]
 fn too_few_descriptors_are_refused_before_anything_is_done() {
     let Some(mut s) = watched() else { return };
     for limit in 4..48 {
@@ -293,5 +376,19 @@ fn too_few_descriptors_are_refused_before_anything_is_done() {
     s.step("prlimit --nofile=32 qus install --dry-run arm");
     s.step("prlimit --nofile=8:1024 qus install arm");
     s.step("ls /mnt");
+    s.compare();
+}
+
+#[test]
+fn files_where_binfmt_misc_is_not_seen_stay_as_they_are() {
+    let Some(mut s) = watched() else { return };
+    // They are named as in a binfmt_misc.
+    s.quietly("cd /own; echo enabled >status; echo mine >register; echo mine >qemu-arm; cp * /; echo mine >/both; echo mine >>/both");
+    for mount in ["/", "/own/..", "/proc/self/cwd", "/own"] {
+        for run in ["--uninstall arm", "--install arm"] {
+            s.step(&format!("cd /own; QEMU_BINARY_PATH=/qus/bin qus --mount {mount} {run} 2>&1 >/dev/null"));
+        }
+    }
+    s.step("cat /register /qemu-arm | cmp - /both; cat /own/register /own/qemu-arm | cmp - /both; ls /mnt");
     s.compare();
 }

@@ -1,24 +1,29 @@
 //! Checks the emulators to register, in parallel: a first run spends most of its time hashing.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::Builder;
+
+use nix::sys::stat::stat;
+use nix::unistd::{AccessFlags, access};
 
 use super::job::Job;
 use super::keep::remedy;
 use super::select::not_carried;
 use super::site::Site;
+use crate::anchor::OWN_DIR;
 use crate::commands::rules::requirements;
 use crate::emulators::{Emulator, EmulatorDir};
 use crate::error::{Error, Result, Step};
 use crate::host;
+use crate::mounts::own_path;
 use crate::outcome::{Report, State};
 use crate::plan::{Action, depends_on};
 use crate::probe::{self, RanBy, Verdict};
 use crate::request::Install;
-use crate::rule::Entry;
+use crate::rule::{Entry, RuleError};
 use crate::sys;
 
 impl Site<'_> {
@@ -29,6 +34,15 @@ impl Site<'_> {
             return;
         }
         let options = &self.request.options;
+        let device = |dir: &Path| stat(dir).map(|s| s.st_dev);
+        let at = self.mount.binfmt().dir();
+        if self.dir.is_some() && device(at) == device(options.dir()) {
+            let hidden = || {
+                let on = format!("binfmt_misc on {}", at.display());
+                Error::new(Step::Mount, on, "it hides the emulators there").hint(OWN_DIR)
+            };
+            return due.iter_mut().for_each(|job| job.fail(hidden(), report));
+        }
         if options.persistent && !self.mount.is_on_host() {
             for job in &mut due {
                 // If it can't be opened, the check reports that.
@@ -55,11 +69,6 @@ impl Site<'_> {
             if let Some(entry) = runs_us(job) {
                 let verdict = probe::run_one(job.arch);
                 job.keep(&entry, if let Verdict::Ran { took, .. } = verdict { Some(took) } else { None });
-            } else if self.request.dry_run
-                && job.is_due()
-                && let Err(error) = job.rule.line()
-            {
-                job.fail(Error::new(Step::Register, job.rule.name.as_str(), error.to_string()), report);
             }
         }
         let is_emulated =
@@ -75,7 +84,9 @@ impl Site<'_> {
             ));
         }
         for job in due.iter_mut().filter(|job| job.is_due()) {
-            if let Err(error) = self.see_what_depends(job).and_then(|()| self.see_what_would_be_lost(job)) {
+            let ready = self.fits(job).and_then(|()| self.see_what_depends(job));
+            let ready = ready.and_then(|()| self.see_what_would_be_lost(job));
+            if let Err(error) = ready.and_then(|()| self.link(job)) {
                 job.fail(error, report);
             }
         }
@@ -84,10 +95,38 @@ impl Site<'_> {
         }
     }
 
+    /// Can its rule be registered, also by the longer name that it may have for a while?
+    fn fits(&self, job: &Job) -> Result<()> {
+        let mut rule = job.rule.clone();
+        if self.is_tried() || matches!(job.action, Some(Action::Replace(_))) {
+            rule.name = self.name_beside(&rule.name);
+        }
+        let failed = |why: RuleError| Error::new(Step::Register, job.rule.name.as_str(), why.to_string());
+        rule.line().map(drop).map_err(failed)
+    }
+
+    /// Makes the handler's path lead to the file that was checked.
+    fn link(&mut self, job: &Job) -> Result<()> {
+        match &job.emulator {
+            Some(emulator) if self.request.options.persistent => {
+                self.mount.link(Path::new(&job.rule.interpreter), &emulator.file)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Foretells the result as far as possible with nothing registered.
     fn try_without_handler(&self, job: &mut Job, report: &mut Report) {
-        let emulator = job.emulator.as_ref().filter(|_| self.is_tried());
-        match emulator.map(|emulator| probe::run_by(&emulator.file, job.arch)) {
+        let emulator = job.emulator.as_ref();
+        let verdict = emulator.and_then(|emulator| match self.is_tried() {
+            true => Some(probe::run_by(&emulator.file, job.arch)),
+            // With flag F, the kernel opens it to execute it.
+            false if job.rule.flags.fix_binary => {
+                access(&own_path(&emulator.file), AccessFlags::X_OK).err().map(Verdict::Refused)
+            }
+            false => None,
+        });
+        match verdict {
             Some(Verdict::Refused(errno)) => {
                 let error = Error::new(Step::Exec, job.rule.interpreter.as_str(), errno);
                 job.fail(
@@ -97,6 +136,7 @@ impl Site<'_> {
             }
             Some(verdict) if !verdict.ran() => job.fail(probe::failure(job.arch, &verdict), report),
             _ => {
+                let emulator = emulator.filter(|_| self.is_tried());
                 if let Some(Err(error)) = emulator.map(|emulator| job.see_who_may_execute(&emulator.file)) {
                     return job.fail(error, report);
                 }

@@ -1,7 +1,6 @@
 //! Tries the emulators, registers the handlers, and verifies them.
 
 use std::fs::File;
-use std::path::Path;
 
 use super::job::Job;
 use super::site::{Site, Undo};
@@ -20,8 +19,8 @@ impl Site<'_> {
         let mut tried = Vec::new();
         for job in jobs.iter_mut().filter(|job| job.is_due()) {
             // Left by an interrupted run.
-            let linked = self.clear_trials(job).and_then(|()| self.link(job));
-            let registered = linked.and_then(|()| is_tried.then(|| self.register_trial(job)).transpose());
+            let cleared = self.clear_trials(job);
+            let registered = cleared.and_then(|()| is_tried.then(|| self.register_trial(job)).transpose());
             match registered {
                 Ok(trial) => tried.extend(trial.map(|trial| (job, trial))),
                 Err(error) => job.fail(Error { on: job.rule.name.clone(), ..error }, report),
@@ -42,16 +41,6 @@ impl Site<'_> {
     fn register_trial(&self, job: &Job) -> Result<Rule> {
         let trial = Rule { name: self.name_beside(&job.rule.name), ..job.rule.for_probes(self.signature) };
         self.registrar.register(&trial).map(|()| trial)
-    }
-
-    /// Makes the handler's path lead to the file that was checked.
-    fn link(&mut self, job: &Job) -> Result<()> {
-        match &job.emulator {
-            Some(emulator) if self.request.options.persistent => {
-                self.mount.link(Path::new(&job.rule.interpreter), &emulator.file)
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Registers what has worked.

@@ -48,6 +48,7 @@ const ERRORS: &[(&[&str], &[&str])] = &[
     (&["getdents64"], &["EIO", "ENOMEM"]),
     (&["lseek", "_llseek"], &["ESPIPE"]),
     (&["statfs"], &["EIO", "EACCES", "ENOSYS"]),
+    (&["fstatfs"], &["EIO", "ENOSYS"]),
     (&["readlink", "readlinkat"], &["EACCES", "ENOENT", "EIO"]),
     (&["symlink", "symlinkat"], &["ENOSPC", "EACCES", "EROFS", "ENOMEM"]),
     (&["unlink"], &["EACCES", "EIO"]),
