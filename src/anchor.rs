@@ -263,7 +263,13 @@ impl BinfmtMount {
         if let Some(error) = refused.filter(|_| copies().next().is_some()) {
             return Err(error);
         }
-        umount2(at, MntFlags::MNT_DETACH).map_err(|e| failed(at, e))?;
+        // Its own is the lowest there, below those that the trees were cloned from.
+        loop {
+            umount2(at, MntFlags::MNT_DETACH).map_err(|e| failed(at, e))?;
+            if !mounts::mounts_of(device).contains(&own) {
+                break;
+            }
+        }
         release();
         let start = Instant::now();
         while start.elapsed() < WATCHED_FOR {
