@@ -47,7 +47,6 @@ rpm_root() (
 			reposdir=/dev/null
 			pluginconfpath=/dev/null
 			skip_if_unavailable=False
-			metadata_expire=0
 		CONF
 		cat manifests/fedora.repo
 	} >"$root/dnf.conf.$$" && mv "$root/dnf.conf.$$" "$root/dnf.conf" || exit
@@ -62,7 +61,7 @@ rpm_dnf() (
 	shift 2
 	exec 7>"$root/lock"
 	flock 7
-	dnf --assumeyes --config="$root/dnf.conf" --releasever="$release" --forcearch="$arch" "$@"
+	dnf --refresh --assumeyes --config="$root/dnf.conf" --releasever="$release" --forcearch="$arch" "$@"
 )
 
 rpm_query() (
