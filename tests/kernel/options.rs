@@ -124,6 +124,7 @@ fn hold_registers_again_what_was_there_before_it() {
         "mount -t binfmt_misc b /mnt; mkdir /own; cp /qus/bin/qemu-arm-static /own
         cat >/path/removed-while <<'SH'
 #!/bin/sh
+: >/tmp/out
 \"$@\" >/tmp/out 2>/tmp/err &
 until grep -q '^they stay' /tmp/out; do sleep 0.02; done
 echo -1 >/mnt/qemu-arm
