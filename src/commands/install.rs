@@ -54,10 +54,11 @@ pub(super) fn install(request: &Install, report: &mut Report, holder: &mut Optio
     // Mount only if there is something to register.
     let is_idle = jobs.iter().all(|job| job.is_native);
     leave_natives(&mut jobs, request.prove, report);
+    let run = Run { dir: dir.as_ref(), request, place };
     let done = match is_idle {
         true => Ok(None),
-        false => rehearse(&mut jobs, dir.as_ref(), request, place, &mut outer, report)
-            .and_then(|()| attempt(&mut jobs, dir.as_ref(), request, place, &mut outer, report)),
+        false => rehearse(&mut jobs, run, &mut outer, report)
+            .and_then(|()| attempt(&mut jobs, run, &mut outer, report)),
     };
     note_shadowed_handlers(&outer, &jobs, request, report);
     let held = match done {
@@ -104,24 +105,32 @@ fn leave_natives(jobs: &mut [Job], is_tried: bool, report: &mut Report) {
     }
 }
 
+/// What is requested, and of what and where.
+#[derive(Clone, Copy)]
+struct Run<'a> {
+    dir: Option<&'a EmulatorDir>,
+    request: &'a Install,
+    place: Namespaces,
+}
+
+/// A hold holds all or nothing: has one target failed?
+const fn is_missed(request: &Install, report: &Report) -> bool {
+    request.hold.is_some() && !report.errors.is_empty()
+}
+
 /// The time limit for a dry run: some seconds, on a slow board, for all targets.
 const REHEARSED_FOR: Duration = Duration::from_secs(300);
 
 /// A first mount of binfmt_misc can't be taken back. So where it would hide handlers, a dry run must have shown that what they run
 /// goes on.
-fn rehearse(
-    jobs: &mut [Job],
-    dir: Option<&EmulatorDir>,
-    request: &Install,
-    place: Namespaces,
-    outer: &mut Outer,
-    report: &mut Report,
-) -> Result<()> {
+fn rehearse(jobs: &mut [Job], run: Run<'_>, outer: &mut Outer, report: &mut Report) -> Result<()> {
+    let request = run.request;
     if outer.is_empty() || request.shadow_host || request.dry_run {
         return Ok(());
     }
     let dry = Install { dry_run: true, ..request.clone() };
-    let mut foretell = |report: &mut Report| attempt(jobs, dir, &dry, place, outer, report).map(drop);
+    let mut foretell =
+        |report: &mut Report| attempt(jobs, Run { request: &dry, ..run }, outer, report).map(drop);
     let here = std::env::current_dir();
     // Its mounts and all that it notes end with the child.
     let tried = sys::in_child_for(REHEARSED_FOR, || {
@@ -134,11 +143,13 @@ fn rehearse(
     said.inspect_err(|_| *outer = Outer::default())
 }
 
-/// Would what outer handlers run go on? A hold takes all back if one target fails.
+/// Would what outer handlers run go on?
 fn see_what_goes_on(jobs: &[Job], outer: &Outer, request: &Install, report: &Report) -> Result<()> {
     let goes_on = |arch: &&Arch| jobs.iter().any(|job| job.arch.name == arch.name && job.has_handler());
-    let is_missed = request.hold.is_some() && !report.errors.is_empty();
-    if request.shadow_host || outer.is_empty() || outer.arches.iter().all(goes_on) && !is_missed {
+    if request.shadow_host
+        || outer.is_empty()
+        || outer.arches.iter().all(goes_on) && !is_missed(request, report)
+    {
         return Ok(());
     }
     let why = format!(
@@ -149,14 +160,8 @@ fn see_what_goes_on(jobs: &[Job], outer: &Outer, request: &Install, report: &Rep
 }
 
 /// Does everything, or leaves binfmt_misc as it was.
-fn attempt(
-    jobs: &mut [Job],
-    dir: Option<&EmulatorDir>,
-    request: &Install,
-    place: Namespaces,
-    outer: &mut Outer,
-    report: &mut Report,
-) -> Result<Option<Holder>> {
+fn attempt(jobs: &mut [Job], run: Run<'_>, outer: &mut Outer, report: &mut Report) -> Result<Option<Holder>> {
+    let Run { dir, request, place } = run;
     let instance = if request.dry_run && !outer.is_empty() { Instance::StandIn } else { Instance::Own };
     let mount = BinfmtMount::for_registering(place, request.mount.as_deref(), request.dry_run, instance);
     // Nothing is hidden.
@@ -166,13 +171,11 @@ fn attempt(
         jobs.iter_mut().filter(|_| request.dry_run).for_each(|job| job.state = State::Registered);
     })?;
     let done = steps(&mut site, jobs, request, report);
-    let is_missed = request.hold.is_some() && !report.errors.is_empty();
-    if done.is_ok() && !is_missed {
+    if done.is_ok() && !is_missed(request, report) {
         site.note_lost_flags(report);
     }
     match request.hold.filter(|_| !request.dry_run) {
-        Some(hold) if done.is_ok() && !is_missed => return Ok(Some(site.hold(jobs, hold))),
-        // `hold` holds all or nothing.
+        Some(hold) if done.is_ok() && !is_missed(request, report) => return Ok(Some(site.hold(jobs, hold))),
         Some(_) => site.roll_back(jobs, report),
         None if done.is_err() && !request.dry_run => site.roll_back(jobs, report),
         None => site.leave(),
@@ -195,7 +198,7 @@ fn steps(site: &mut Site<'_>, jobs: &mut [Job], request: &Install, report: &mut 
         site.mount.see_whether_it_can_be_watched()?;
     }
     site.try_out(jobs, report);
-    if request.hold.is_some() && !report.errors.is_empty() {
+    if is_missed(request, report) {
         return Ok(());
     }
     site.write(jobs, report);
