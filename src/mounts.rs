@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, open};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::stat::{Mode, fstat, major, minor};
+use nix::sys::stat::{Mode, SFlag, fstat, major, minor};
 use nix::sys::statfs::{FsType, TMPFS_MAGIC, fstatfs, statfs};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{chroot, mkdir, symlinkat};
@@ -51,7 +51,7 @@ pub(crate) fn enter_private_namespace() -> Result<()> {
 /// # Errors
 /// [`Step::Mount`] if there is none: the second one comes with the module, unless /proc shows processes only.
 pub(crate) fn mount_point() -> Result<&'static str> {
-    let is_dir = |p: &&str| Path::new(p).is_dir();
+    let is_dir = |p: &&str| open_directory(Path::new(p)).is_ok();
     let none = || {
         let [made, usual] = MOUNT_POINTS;
         let why = format!("there is no directory to mount it on, neither {made} nor {usual}");
@@ -139,10 +139,17 @@ fn unmountable(what: &str, at: &Path, why: Cause) -> Error {
     Error::new(Step::Mount, format!("{what} on {}", at.display()), why)
 }
 
+/// Opens a directory, without asking an automount for its file system, as `O_DIRECTORY` or statx(2) would: that comes to the host's
+/// mount namespace, and in a private one the kernel says ELOOP.
+fn open_directory(path: &Path) -> nix::Result<OwnedFd> {
+    let opened = open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+    let kind = SFlag::from_bits_truncate(fstat(&opened)?.st_mode) & SFlag::S_IFMT;
+    if kind == SFlag::S_IFDIR { Ok(opened) } else { Err(Errno::ENOTDIR) }
+}
+
 /// Opens a directory to mount on, which isn't the root directory; also returns its path without symlinks.
 fn look_below(what: &str, at: &Path) -> Result<(OwnedFd, PathBuf)> {
-    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let below = open(at, flags, Mode::empty()).map_err(|e| unmountable(what, at, e.into()))?;
+    let below = open_directory(at).map_err(|e| unmountable(what, at, e.into()))?;
     let real = std::fs::read_link(own_path(&below)).unwrap_or_default();
     if real == Path::new("/") {
         let error = unmountable(what, at, "it is the root directory".into());
