@@ -52,14 +52,16 @@ impl Binfmt {
         Error::new(step, self.dir.display().to_string(), why)
     }
 
-    /// Is binfmt_misc mounted there? Triggers an automount.
+    /// Is binfmt_misc mounted there? Triggers an automount. Where what that mounts is in another mount namespace only, the kernel says
+    /// ELOOP, and nothing is mounted here.
     ///
     /// # Errors
-    /// [`Step::List`]: ELOOP of a dead automount, EACCES.
+    /// [`Step::List`].
     pub(crate) fn is_mounted(&self) -> Result<bool> {
         match self.dir.join("register").symlink_metadata() {
             Ok(_) => Ok(true),
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
+            Err(e) if e.raw_os_error() == Some(Errno::ELOOP as i32) => Ok(false),
             Err(e) => Err(self.error(Step::List, e)),
         }
     }

@@ -148,9 +148,6 @@ const fn usual_hint(step: Step, errno: Errno) -> Option<&'static str> {
             "run as root, or run the container with --privileged or --cap-add SYS_ADMIN \
              (on AppArmor hosts also --security-opt apparmor=unconfined)"
         }
-        (Step::Mount | Step::List, Errno::ELOOP) => {
-            "the automount is dead: run `systemctl restart proc-sys-fs-binfmt_misc.automount` on the host"
-        }
         (Step::Watch, Errno::EMFILE) => "raise the sysctl fs.inotify.max_user_instances",
         (Step::Register | Step::Remove | Step::Disable | Step::Lock, Errno::EPERM | Errno::EACCES) => {
             "only the root user of the user namespace that owns this binfmt_misc may write to it: \

@@ -234,7 +234,6 @@ fn errors_of_the_kernel_are_explained() {
     s.step(&injected("unshare", "EPERM", "", install));
     s.step(&injected("open_tree", "ENOSYS", "", install));
     s.step("qus -- -r");
-    s.step(&injected("%%stat", "ELOOP", "-P /proc/sys/fs/binfmt_misc/register", "qus -l"));
     s.step(&injected("mount", "ENODEV", "", "qus -l"));
     s.step(&injected("write", "ENOSPC", "-P /qus/anchor/register", install));
     s.step(&injected("write", "EINVAL", "-P /qus/anchor/register", install));
