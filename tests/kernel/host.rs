@@ -4,10 +4,11 @@
 use crate::sandbox::Sandbox;
 
 /// `on-host COMMAND…`: the inode of the PID namespace is that of the initial one (`stx_ino` is the 32nd to 39th byte of
-/// statx(2)'s answer). More of strace's options are in `$strace`.
+/// statx(2)'s answer). It is a directory by that answer, for with 32-bit musl fstat(3) is a statx, too, and gets the same answer for
+/// each path that is named in `$strace`, where more of strace's options are.
 const ON_HOST: &str = "cat >/path/on-host <<'SH'
 #!/bin/sh
-answer=ff0f000000100000000000000000000001000000000000000000000024810000fcffffef00000000
+answer=ff0f000000100000000000000000000001000000000000000000000024410000fcffffef00000000
 exec strace -qq -o /dev/null -e trace=statx,umount2 -P /proc/self/ns/pid -e inject=statx:poke_exit=@arg5=$answer $strace \"$@\"
 SH
 chmod +x /path/on-host; rmdir /qus/anchor";
