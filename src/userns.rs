@@ -5,6 +5,7 @@
 //! doesn't mount one that would hide handlers, unless their targets are registered in it as well.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -21,6 +22,8 @@ use crate::sys;
 
 /// `PROC_PID_INIT_INO` in include/linux/proc_ns.h: the inode of the initial PID namespace.
 const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+/// `PROC_USER_INIT_INO` there: that of the initial user namespace. Its users don't tell it: systemd's `PrivateUsers=full` has as many.
+const INITIAL_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
 
 /// What outer handlers run.
 #[derive(Default)]
@@ -72,12 +75,20 @@ impl Namespaces {
         host::check_proc()?;
         let inode = |path: &str| std::fs::metadata(path).map(|m| m.ino());
         let failed = |path: &'static str| move |e| Error::new(Step::Read, path, e);
-        let pids = inode("/proc/self/ns/pid").map_err(failed("/proc/self/ns/pid"))?;
+        // A kernel that has no such namespaces (CONFIG_PID_NS, CONFIG_USER_NS) has no such file.
+        let is_initial = |path, initial| match inode(path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(true),
+            found => found.map(|inode| inode == initial).map_err(failed(path)),
+        };
         let mounts = inode("/proc/self/ns/mnt").map_err(failed("/proc/self/ns/mnt"))?;
-        let sees_init = pids == INITIAL_PID_NAMESPACE;
+        let sees_init = is_initial("/proc/self/ns/pid", INITIAL_PID_NAMESPACE)?;
         let of_init = if sees_init { inode("/proc/1/ns/mnt").ok() } else { None };
-        let uid_map = std::fs::read_to_string("/proc/self/uid_map").map_err(failed("/proc/self/uid_map"))?;
-        let in_user_namespace = !uid_map.split_whitespace().eq(["0", "0", "4294967295"]);
+        let in_user_namespace = !is_initial("/proc/self/ns/user", INITIAL_USER_NAMESPACE)?;
+        let uid_map = if in_user_namespace {
+            std::fs::read_to_string("/proc/self/uid_map").map_err(failed("/proc/self/uid_map"))?
+        } else {
+            String::new()
+        };
         let is_outer_root = uid_map.split_whitespace().take(2).eq(["0", "0"]);
         let is_users = uid_map.split_whitespace().nth(2) == Some("1");
         let on_host = match of_init {

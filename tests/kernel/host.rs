@@ -164,6 +164,36 @@ fn hold_on_the_host_registers_only_the_emulator_that_it_tried() {
     s.compare();
 }
 
+#[test]
+fn a_namespace_with_all_users_is_not_the_initial_one() {
+    let Some(mut s) = Sandbox::new() else { return };
+    // /proc/self/uid_map, as strace has it read, is that of the initial user namespace. The first read is all but the line's end.
+    let all: String =
+        format!("{:>10} {:>10} {:>10}", 0, 0, u32::MAX).bytes().map(|b| format!("{b:02x}")).collect();
+    s.step(&format!(
+        "strace -qqq -o /dev/null -e trace=read -P /proc/self/uid_map -e inject=read:poke_exit=@arg2={all}:when=1 \
+         qus install arm 2>/dev/null"
+    ));
+    s.compare();
+}
+
+#[test]
+fn a_kernel_without_pid_and_user_namespaces_will_do() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(
+        "cat >/path/without <<'SH'
+#!/bin/sh
+exec strace --quiet=all -o /dev/null -e trace=statx,openat -P /proc/self/ns/pid -P /proc/self/ns/user -P /proc/self/uid_map \
+    -e inject=statx,openat:error=ENOENT \"$@\"
+SH
+        chmod +x /path/without; rmdir /qus/anchor",
+    );
+    for command in ["list", "install arm", "status", "remove"] {
+        s.step(&format!("without qus {command}"));
+    }
+    s.compare();
+}
+
 /// What a user does where the host's binfmt_misc is an automount that nobody has looked at.
 const BESIDE_AN_AUTOMOUNT: &str = "exec 2>&1; ls /proc/sys/fs/binfmt_misc >/dev/null 2>&1 && echo no automount
     \"$1\" install --quiet --path \"$2\" arm && \"$3\" uname -m
