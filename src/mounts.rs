@@ -49,22 +49,25 @@ pub(crate) fn enter_private_namespace() -> Result<()> {
 /// A directory for temporary mounts.
 ///
 /// # Errors
-/// [`Step::Mount`] if there is none: the second one comes with the module, unless /proc shows processes only.
+/// [`Step::Mount`] if there is none: the second one comes with the module, unless /proc shows processes only. [`Step::Open`].
 pub(crate) fn mount_point() -> Result<&'static str> {
-    let is_dir = |p: &&str| open_directory(Path::new(p)).is_ok();
-    let none = || {
-        let [made, usual] = MOUNT_POINTS;
-        let why = format!("there is no directory to mount it on, neither {made} nor {usual}");
-        let load = if Path::new("/proc/sys/fs").is_dir() {
-            "run `modprobe binfmt_misc` on the host; or "
-        } else {
-            ""
-        };
-        let hint =
-            format!("{load}make one: `mkdir -p {made}`; --install and --uninstall also take --mount DIR");
-        Error::new(Step::Mount, "binfmt_misc", why).hint(hint)
-    };
-    MOUNT_POINTS.into_iter().find(is_dir).ok_or_else(none)
+    let mut refused = None;
+    for path in MOUNT_POINTS {
+        match open_directory(Path::new(path)) {
+            Ok(_) => return Ok(path),
+            Err(Errno::ENOENT | Errno::ENOTDIR) => (),
+            Err(e) => refused = refused.or(Some(Error::new(Step::Open, path, e))),
+        }
+    }
+    if let Some(error) = refused {
+        return Err(error);
+    }
+    let [made, usual] = MOUNT_POINTS;
+    let why = format!("there is no directory to mount it on, neither {made} nor {usual}");
+    let load =
+        if Path::new("/proc/sys/fs").is_dir() { "run `modprobe binfmt_misc` on the host; or " } else { "" };
+    let hint = format!("{load}make one: `mkdir -p {made}`; --install and --uninstall also take --mount DIR");
+    Err(Error::new(Step::Mount, "binfmt_misc", why).hint(hint))
 }
 
 /// A mount point without mounts. Those of an earlier command, or copies from another namespace, would keep handlers while this process

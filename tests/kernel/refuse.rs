@@ -156,6 +156,10 @@ fn a_proc_without_a_directory_to_mount_on_is_named() {
         s.step(&format!("{bare} qus {command}'"));
     }
     s.step(&format!("{bare} qus --mount /point --install arm >/dev/null; arm() {{ /foreign/busybox-arm $@; }}; arm uname -m'"));
+    s.step(
+        "strace --quiet=all -o /dev/null -e trace=open,openat -P /proc/sys/fs/binfmt_misc \
+        -e inject=open,openat:error=EACCES qus -s -- -p arm",
+    );
     s.quietly("mount -t tmpfs t /proc/sys/fs");
     s.step("qus -l");
     s.compare();
