@@ -1,8 +1,8 @@
 # The suite lean against Debian's packages: bytes, and what programs cost; sourced by scripts/bench. Prints markdown.
 #
 # Bytes are those of the emulators' layer as it is published (scripts/release/finish-layout), and of the files. Programs of arm64
-# are executed by the emulators by hand (bench/execs.c), in turns. They are Debian's, unpacked: a loader, libraries, dash, gzip,
-# Python, gcc. All targets are registered in user namespaces (bench/measure.c).
+# are executed in turns (bench/execs.c), by the emulators by hand; a configure script, whose shell executes others, by handlers and
+# with their system as the root. They are Debian's, unpacked: a loader, libraries, a shell and its tools, Python, gcc. All targets are registered in user namespaces (bench/measure.c).
 # shellcheck shell=sh disable=SC2154 # $work, $host, $emulators are those of scripts/bench
 . scripts/lib/probes.sh
 
@@ -51,31 +51,36 @@ plan() {
 	case_of gzip 1 0 -L "$root" "$root/usr/bin/gzip" -kf "$work/text"
 }
 
-need zstd:zstd
+# The configure script of dash: some seventy checks, with a compiler.
+plan_of_configure() {
+	for suite in $suites; do
+		command_line "$suite.configure" 1 0 \
+			"mount --rbind /dev '$root/dev' && QEMU_BIN_DIR='$PWD/$(bin_of "$suite")' '$PWD/target/dist/$host/qus' install aarch64" \
+			"$root" /bin/sh -c 'rm -rf /build && mkdir /build && cd /build && PATH=/usr/bin HOME=/ /dash/configure --disable-dependency-tracking >/build/said 2>&1'
+	done
+}
+
+need zstd:zstd mmdebstrap:mmdebstrap dpkg-source:dpkg-dev
 suites="sid trixie lean"
 for suite in $suites; do
 	scripts/fetch-emulators "$suite" "$host" >&2
 done
 compile execs
-mkdir "$work/probes" "$work/debs" "$work/root"
+mkdir "$work/probes"
 extract_probes "$work/probes"
 root=$work/root
-conf=$(apt_root trixie arm64)
-(cd "$work/debs" && APT_CONFIG=$conf apt-get -qq download libc6 coreutils libacl1 libattr1 libselinux1 libpcre2-8-0 libgmp10 \
-	libcap2 libssl3t64 libsystemd0 libzstd1 zlib1g dash gzip libexpat1 python3.13-minimal libpython3.13-minimal libpython3.13-stdlib \
-	cpp-14-aarch64-linux-gnu libisl23 libmpc3 libmpfr6 >&2)
-for deb in "$work"/debs/*.deb; do
-	dpkg-deb --extract "$deb" "$root"
-done
-[ -e "$root/lib" ] || ln -s usr/lib "$root/lib"
-# PYTHONHOME would do for Python alone.
-export PYTHONHOME="$root/usr" PYTHONDONTWRITEBYTECODE=1
+mmdebstrap --quiet --mode=chrootless --variant=extract --architectures=arm64 \
+	--include=base-files,dash,coreutils,sed,grep,mawk,diffutils,findutils,gzip,python3,gcc,libc6-dev trixie "$root" \
+	"deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(debian_mirror) trixie main" >&2
+conf=$(apt_root trixie source)
+(cd "$work" && APT_CONFIG=$conf apt-get -qq source --download-only dash >&2 && dpkg-source --no-check --extract dash_*.dsc "$root/dash" >&2)
 seq 200000 >"$work/text"
 for number in $(seq 15); do
 	echo "int f$number(int *a, int n) { int s = $number; for (int i = 0; i < n; i++) s += a[i] * $number ^ s >> 3; return s; }"
 done >"$work/functions.c"
 plan >"$work/plan"
-(cd "$work" && ./execs "$(rounds 30)" <plan >results)
+plan_of_configure >"$work/plan.configure"
+(cd "$work" && ./execs "$(rounds 30)" <plan >results && ./execs "$([ -n "$quick" ] && echo 1 || echo 2)" <plan.configure >>results)
 for suite in $suites; do
 	command_line "$suite.all" 1 "QEMU_BIN_DIR=$PWD/$(bin_of "$suite")" "$PWD/target/dist/$host/qus" -s -- -p
 done >"$work/plan.all"
