@@ -1,8 +1,9 @@
 # The suite lean against Debian's packages: bytes, and what programs cost; sourced by scripts/bench. Prints markdown.
 #
-# Bytes are those of the emulators' layer as it is published (scripts/release/finish-layout), and of the files. Programs of arm64
-# are executed in turns (bench/execs.c), by the emulators by hand; a configure script, whose shell executes others, by handlers and
-# with their system as the root. They are Debian's, unpacked: a loader, libraries, a shell and its tools, Python, gcc. All targets are registered in user namespaces (bench/measure.c).
+# Bytes are those of the emulators' layer as it is published (scripts/release/finish-layout), and of the files. Programs of
+# arm64 are executed in turns (bench/execs.c), by the emulators by hand; a configure script, whose shell executes others, by
+# handlers and with their system as the root. They are Debian's, unpacked: a loader, libraries, a shell and its tools, Python,
+# gcc. All targets are registered in user namespaces (bench/measure.c).
 # shellcheck shell=sh disable=SC2154 # $work, $host, $emulators are those of scripts/bench
 . scripts/lib/probes.sh
 
