@@ -39,7 +39,6 @@ struct Seen {
 }
 
 #[test]
-#[ignore = "boots machines: tests/hosts/run"]
 fn what_is_said_on_a_host_is_true_for_the_people_there() {
     let groups = scenario::read(include_str!("scenarios"));
     let chosen = std::env::var("QUS_TEST_HOSTS").unwrap_or_else(|_| "default".to_owned());
