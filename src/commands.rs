@@ -15,6 +15,7 @@ mod rules;
 mod run;
 mod shell;
 mod status;
+mod undo;
 mod verify;
 mod version;
 

@@ -166,8 +166,13 @@ mod tests {
     #[test]
     fn the_same_handler_is_kept_and_another_of_its_name_replaced() {
         let r = rule("arm", "/q/qemu-arm-static");
-        let ours =
-            entry(&r.signed(Signature { anchored: true, joined: false, held: false, nonce: *b"abcd" }));
+        let ours = entry(&r.signed(Signature {
+            anchored: true,
+            joined: false,
+            held: false,
+            clean: false,
+            nonce: *b"abcd",
+        }));
         let kept = Action::Keep(ours.clone());
         let there = std::slice::from_ref(&ours);
         assert_eq!(action(&r, &[], false, PLAIN), Action::Register);

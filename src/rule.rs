@@ -128,6 +128,8 @@ pub struct Signature {
     pub joined: bool,
     /// A running `hold` looks after it.
     pub held: bool,
+    /// That hold removes it at its end.
+    pub clean: bool,
     /// Of the run that registered it.
     pub nonce: [u8; 4],
 }
@@ -137,13 +139,15 @@ impl Signature {
     const ANCHORED: u8 = 1;
     const JOINED: u8 = 2;
     const HELD: u8 = 4;
+    const CLEAN: u8 = 8;
 
     /// As bytes of the magic.
     #[must_use]
     pub const fn bytes(self) -> [u8; 8] {
         let flags = self.anchored as u8 * Self::ANCHORED
             + self.joined as u8 * Self::JOINED
-            + self.held as u8 * Self::HELD;
+            + self.held as u8 * Self::HELD
+            + self.clean as u8 * Self::CLEAN;
         let ([q, u, s], [a, b, c, d]) = (Self::NAME, self.nonce);
         [q, u, s, flags, a, b, c, d]
     }
@@ -151,8 +155,9 @@ impl Signature {
     fn read(bytes: [u8; 8]) -> Option<Self> {
         let [q, u, s, flags, nonce @ ..] = bytes;
         let is_set = |flag| flags & flag != 0;
-        let (anchored, joined, held) = (is_set(Self::ANCHORED), is_set(Self::JOINED), is_set(Self::HELD));
-        ([q, u, s] == Self::NAME).then_some(Self { anchored, joined, held, nonce })
+        let (anchored, joined) = (is_set(Self::ANCHORED), is_set(Self::JOINED));
+        let (held, clean) = (is_set(Self::HELD), is_set(Self::CLEAN));
+        ([q, u, s] == Self::NAME).then_some(Self { anchored, joined, held, clean, nonce })
     }
 }
 

@@ -7,14 +7,16 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+use super::undo::Undo;
 use crate::anchor::{BinfmtMount, Watch};
 use crate::arch::Arch;
+use crate::binfmt::Registrar;
 use crate::emulators::Emulator;
 use crate::error::{Error, Result, Step};
 use crate::outcome::Report;
 use crate::probe;
 use crate::request::Hold;
-use crate::rule::{Entry, Rule};
+use crate::rule::Entry;
 use crate::sys;
 use crate::userns::{Namespaces, STILL_HIDDEN};
 
@@ -43,12 +45,10 @@ pub struct Holder {
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) arch: &'static Arch,
-    /// Its rule, to register it again.
-    pub(super) rule: Rule,
+    /// Its rule, to register it again, and what that replaced.
+    pub(super) undo: Undo,
     /// Its entry when it last worked.
     pub(super) expected: Option<Entry>,
-    /// Did this run register it?
-    pub(super) is_own: bool,
     /// The emulator that has worked, if it is known.
     pub(super) emulator: Option<Arc<Emulator>>,
 }
@@ -116,16 +116,19 @@ impl Holder {
         report
     }
 
-    /// With `clean`, removes the handlers of this run, but none that was there before or came later.
-    fn finish(&self, report: &mut Report) {
-        let own: Vec<_> = self.held.iter().filter(|held| held.is_own && self.hold.clean).collect();
-        let Some(mount) = &self.mount else { return };
-        let removed = own.iter().map(|held| {
-            let signature = held.rule.signature();
-            let is_ours = |e: &Entry| signature.is_some() && e.signature() == signature;
-            mount.binfmt().remove(&held.rule.name, is_ours)
-        });
-        report.errors.extend(removed.filter_map(Result::err));
+    /// With `clean`, removes the handlers of this run, but none that was there before or came later, and restores what they replaced.
+    fn finish(self, report: &mut Report) {
+        let Some(mut mount) = self.mount else { return };
+        if self.hold.clean {
+            match mount.binfmt().lock() {
+                Ok(registrar) => {
+                    let done = self.held.into_iter().map(|held| held.finish(&mut mount, &registrar, report));
+                    let failed: Vec<_> = done.filter_map(Result::err).collect();
+                    report.errors.extend(failed);
+                }
+                Err(error) => report.errors.push(error),
+            }
+        }
         if Namespaces::look().is_ok_and(|place| place.in_user_namespace) {
             report.note(STILL_HIDDEN);
         }
@@ -135,7 +138,7 @@ impl Holder {
 impl Held {
     /// Checks the handler, and registers it again if it is missing, with a note.
     fn look(&mut self, mount: &mut BinfmtMount, strict: bool) -> Result<Option<String>> {
-        let (binfmt, name) = (mount.binfmt().clone(), self.rule.name.as_str());
+        let (binfmt, name) = (mount.binfmt().clone(), self.undo.rule.name.as_str());
         let there = binfmt.entry(name)?;
         if there.is_some() && there == self.expected {
             return Ok(None);
@@ -148,15 +151,17 @@ impl Held {
                 if !probe::run_one(self.arch).ran() {
                     return lost("another process replaced it, and its programs do not run");
                 }
-                (self.expected, self.is_own) = (Some(entry), false);
+                self.expected = Some(entry);
                 Ok(None)
             }
             Some(_) => lost("another process disabled it"),
             None => {
                 let registrar = binfmt.lock()?;
                 if binfmt.entry(name)?.is_none() {
-                    if let Some(emulator) = self.emulator.as_deref().filter(|_| self.rule.flags.fix_binary) {
-                        let path = Path::new(&self.rule.interpreter);
+                    if let Some(emulator) =
+                        self.emulator.as_deref().filter(|_| self.undo.rule.flags.fix_binary)
+                    {
+                        let path = Path::new(&self.undo.rule.interpreter);
                         let failed = |e: Error| Error::new(Step::Register, name, e.to_string());
                         mount.link(path, &emulator.file).map_err(failed)?;
                         // On the host, the path leads to whatever is there by now.
@@ -165,11 +170,24 @@ impl Held {
                             return lost("another process removed it, and its emulator is another one now");
                         }
                     }
-                    registrar.register(&self.rule)?;
-                    (self.expected, self.is_own) = (binfmt.entry(name)?, true);
+                    registrar.register(&self.undo.rule)?;
+                    self.expected = binfmt.entry(name)?;
                 }
                 Ok(Some(format!("another process removed {name}; it is registered again")))
             }
         }
+    }
+
+    /// Removes the handler, and restores what it replaced, unless another has its name by now.
+    fn finish(self, mount: &mut BinfmtMount, registrar: &Registrar, report: &mut Report) -> Result<()> {
+        let name = &self.undo.rule.name;
+        match mount.binfmt().entry(name)? {
+            Some(entry) if self.undo.is_of(&entry) => return self.undo.undo(mount, registrar),
+            Some(_) if self.undo.replaced.is_some() => {
+                report.note(format!("{name} is another's now, so what this hold replaced is not restored"));
+            }
+            _ => {}
+        }
+        Ok(())
     }
 }

@@ -150,6 +150,44 @@ SH
     s.compare();
 }
 
+#[test]
+fn a_hold_that_cleans_up_restores_what_it_replaced() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(&format!(
+        r#"{OTHERS}; echo -1 >/mnt/qemu-arm; mkdir /build; cp /other/bin/* /build; printf x >>/build/qemu-arm-static
+        cat >/path/staying <<'SH'
+#!/bin/sh
+out=/tmp/out.$$; "$@" >$out 2>$out.err & hold=$!
+until grep -s "^they stay" $out | sed "s/ (.*//" | grep .; do sleep 0.02; kill -0 $hold || exit; done
+do=$meanwhile; unset meanwhile; eval "$do"
+kill -TERM $hold; wait $hold; echo $?; grep -v namespace $out.err
+SH
+        chmod +x /path/staying"#
+    ));
+    // Without flag F, as a run has reported it.
+    s.quietly("qus -s -- arm 2>/dev/null");
+    let bare = s.quietly("cat /mnt/qemu-arm");
+    s.step("staying qus hold --clean arm; /foreign/busybox-arm uname -m; ls /mnt");
+    assert_eq!(s.quietly("cat /mnt/qemu-arm"), bare);
+    // Another run has put its own in that place.
+    s.step(
+        "meanwhile='qus install --path /build arm' staying qus hold --clean arm; by /build/qemu-arm-static",
+    );
+    // Another tool's, whose directory is not in sight.
+    s.quietly(ODD);
+    let odd = s.quietly("cat /mnt/qemu-arm");
+    s.step("staying hidden qus hold --clean arm; by /other/bin/qemu-arm-static; ls /mnt");
+    assert_eq!(s.quietly("cat /mnt/qemu-arm"), odd);
+    // What that holds open can't be known.
+    s.step("echo 0 >/mnt/qemu-arm; staying qus hold --clean --replace arm; ls /mnt");
+    // Of a hold that has ended and left it, and nothing else keeps binfmt_misc.
+    s.quietly("umount /mnt");
+    s.step("staying qus hold --path /build arm; staying qus hold --clean arm; by /build/qemu-arm-static");
+    // The first would have removed it.
+    s.step("meanwhile='staying qus hold --clean arm' staying qus hold --clean --path /build arm; qus -l");
+    s.compare();
+}
+
 /// Others' handlers, with flag C, whose emulator is another file than that of qus.
 const ODD: &str = "printf x >>/other/bin/qemu-arm-static; echo -1 >/mnt/qemu-arm
     qus export binfmt.d arm --path /other/bin --credentials yes >/mnt/register";

@@ -6,6 +6,7 @@ use super::job::Job;
 use super::site::Site;
 use crate::anchor::Keeper;
 use crate::commands::hold::{Held, Holder};
+use crate::commands::undo::Undo;
 use crate::error::{Error, Result, Step};
 use crate::outcome::{Report, State};
 use crate::request::Hold;
@@ -90,16 +91,25 @@ impl Site<'_> {
     }
 
     /// Hands the handlers over to `hold`.
-    pub(super) fn hold(self, jobs: &mut [Job], hold: Hold) -> Holder {
+    pub(super) fn hold(mut self, jobs: &mut [Job], hold: Hold) -> Holder {
         jobs.iter_mut().filter(|job| job.has_handler()).for_each(|job| job.keeper = Some(Keeper::Process));
-        let held = jobs.iter().filter(|job| job.has_handler()).map(|job| Held {
-            arch: job.arch,
-            rule: self.signed(job),
-            expected: self.mount.binfmt().entry(&job.rule.name).ok().flatten(),
-            is_own: job.is_new(),
-            emulator: job.emulator.clone(),
-        });
-        Holder { held: held.collect(), hold, mount: Some(self.mount) }
+        // Another hold removes its own, or registers it again.
+        let is_others = |old: &Entry| old.signature().is_some_and(|s| s.held && s.clean);
+        let mut held = Vec::new();
+        for job in jobs.iter().filter(|job| job.has_handler()) {
+            let rule = self.signed(job);
+            let at = self.undo.iter().position(|undo| undo.rule == rule);
+            let undo = at.map(|at| self.undo.swap_remove(at)).filter(|u| u.is_final(&self.mount).is_none());
+            let replaced =
+                undo.and_then(|undo| undo.replaced).filter(|(old, _)| hold.clean && !is_others(old));
+            held.push(Held {
+                arch: job.arch,
+                expected: self.mount.binfmt().entry(&job.rule.name).ok().flatten(),
+                undo: Undo { rule, replaced },
+                emulator: job.emulator.clone(),
+            });
+        }
+        Holder { held, hold, mount: Some(self.mount) }
     }
 
     /// The error if nothing keeps the handlers.

@@ -3,8 +3,9 @@
 use std::fs::File;
 
 use super::job::Job;
-use super::site::{Site, Undo};
+use super::site::Site;
 use crate::arch::ARCHES;
+use crate::commands::undo::{Undo, restore};
 use crate::error::{Cause, Error, Result, Step};
 use crate::mounts;
 use crate::outcome::{Report, State};
@@ -91,7 +92,7 @@ impl Site<'_> {
         let done = removed.and_then(|_| self.registrar.register(rule));
         if let Err(error) = done {
             let is_there = |name: &str| !matches!(self.mount.binfmt().entry(name), Ok(None));
-            if is_there(&old.name) || self.restore(&old, file.as_ref()).is_ok() {
+            if is_there(&old.name) || restore(&old, file.as_ref(), &mut self.mount, &self.registrar).is_ok() {
                 self.clear_stand_in(&stand_in, report);
                 return Err(error);
             }
@@ -143,7 +144,7 @@ impl Site<'_> {
                 job.fail(error, report);
                 if was_new && let Some(at) = self.undo.iter().position(|u| u.rule.name == name) {
                     let undo = self.undo.remove(at);
-                    report.errors.extend(self.take_back(undo).err());
+                    report.errors.extend(undo.undo(&mut self.mount, &self.registrar).err());
                 }
             }
         }

@@ -1,20 +1,18 @@
 //! One binfmt_misc, locked: what was there, what this run has written, and how to undo that.
 
-use std::fs::File;
-use std::path::Path;
 use std::time::SystemTime;
 
 use super::job::Job;
 use crate::anchor::BinfmtMount;
 use crate::binfmt::Registrar;
 use crate::commands::rules::{trial_name, tried_by};
+use crate::commands::undo::Undo;
 use crate::emulators::EmulatorDir;
 use crate::error::{Error, Result, Step};
-use crate::mounts;
 use crate::outcome::{Report, State};
 use crate::plan::is_held_by_others;
 use crate::request::Install;
-use crate::rule::{Entry, Flags, Rule, Signature};
+use crate::rule::{Entry, Rule, Signature};
 use crate::userns::Namespaces;
 
 pub(super) struct Site<'a> {
@@ -30,19 +28,6 @@ pub(super) struct Site<'a> {
     /// Why emulators could not be opened through a detached tree.
     pub(super) unanchored: Option<Error>,
     pub(super) undo: Vec<Undo>,
-}
-
-/// How to undo a registration.
-pub(super) struct Undo {
-    /// The new handler.
-    pub(super) rule: Rule,
-    /// The handler that it replaced, and its emulator.
-    pub(super) replaced: Option<(Entry, Option<File>)>,
-}
-
-/// The error if a handler with flag F can't be restored.
-fn gone(old: &Entry) -> Error {
-    Error::new(Step::Register, old.name.as_str(), "its emulator can no longer be reached")
 }
 
 impl<'a> Site<'a> {
@@ -67,7 +52,8 @@ impl<'a> Site<'a> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let [nonce @ .., _, _, _, _, _, _, _, _, _, _, _, _] = now.as_nanos().to_le_bytes();
         let joined = mount.is_held_by_host() || is_held_by_others(&entries);
-        let signature = Signature { anchored: false, joined, held: request.hold.is_some(), nonce };
+        let (held, clean) = (request.hold.is_some(), request.hold.is_some_and(|hold| hold.clean));
+        let signature = Signature { anchored: false, joined, held, clean, nonce };
         Ok(Self {
             request,
             dir,
@@ -114,32 +100,10 @@ impl<'a> Site<'a> {
         if is_taken { format!("{usual}-{a:02x}{b:02x}{c:02x}{d:02x}") } else { usual }
     }
 
-    pub(super) fn restore(&mut self, old: &Entry, file: Option<&File>) -> Result<()> {
-        if Flags::parse(&old.flags).fix_binary && !self.mount.is_on_host() {
-            let (path, file) = (Path::new(&old.interpreter), file.ok_or_else(|| gone(old))?);
-            let write = || self.registrar.restore(old).map_err(|e| e.errno());
-            // Its directory may not be in this root.
-            if mounts::where_path_leads_to(path, file, self.mount.binfmt().dir(), &write).is_ok() {
-                return Ok(());
-            }
-            self.mount.link(path, file)?;
-        }
-        self.registrar.restore(old)
-    }
-
     pub(super) fn clear_stand_in(&self, stand_in: &Rule, report: &mut Report) {
         // If it stays, that is an error, but the rest is done.
         let removed = self.mount.binfmt().remove(&stand_in.name, |e| e.is(stand_in));
         report.errors.extend(removed.err());
-    }
-
-    pub(super) fn take_back(&mut self, undo: Undo) -> Result<()> {
-        let signature = undo.rule.signature();
-        self.mount.binfmt().remove(&undo.rule.name, |e| e.is(&undo.rule) && e.signature() == signature)?;
-        match undo.replaced {
-            Some((old, file)) => self.restore(&old, file.as_ref()),
-            None => Ok(()),
-        }
     }
 
     /// Undoes everything that this run has registered.
@@ -148,11 +112,9 @@ impl<'a> Site<'a> {
             report.note("rolled back: not all targets could be registered");
         }
         while let Some(undo) = self.undo.pop() {
-            let done = match &undo.replaced {
-                Some((old, None)) if Flags::parse(&old.flags).fix_binary && !self.mount.is_on_host() => {
-                    Err(gone(old).hint("the new handler stays, and runs its programs"))
-                }
-                _ => self.take_back(undo),
+            let done = match undo.is_final(&self.mount) {
+                Some(error) => Err(error.hint("the new handler stays, and runs its programs")),
+                None => undo.undo(&mut self.mount, &self.registrar),
             };
             report.errors.extend(done.err());
         }

@@ -1,0 +1,75 @@
+//! Undoes a registration: the handler of this run goes, and what it replaced is there again.
+
+use std::fs::File;
+use std::path::Path;
+
+use crate::anchor::BinfmtMount;
+use crate::binfmt::Registrar;
+use crate::error::{Error, Result, Step};
+use crate::mounts;
+use crate::rule::{Entry, Flags, Rule};
+
+/// How to undo a registration.
+#[derive(Debug)]
+pub(super) struct Undo {
+    /// The new handler, signed.
+    pub(super) rule: Rule,
+    /// The handler that it replaced, and the emulator that this held open.
+    pub(super) replaced: Option<(Entry, Option<File>)>,
+}
+
+impl Undo {
+    /// Is it the handler that this run has registered?
+    pub(super) fn is_of(&self, entry: &Entry) -> bool {
+        entry.is(&self.rule) && entry.signature() == self.rule.signature()
+    }
+
+    /// Can't what it replaced be restored? The error says so.
+    pub(super) fn is_final(&self, mount: &BinfmtMount) -> Option<Error> {
+        match &self.replaced {
+            Some((old, None)) if has_open_emulator(old, mount) => Some(gone(old)),
+            _ => None,
+        }
+    }
+
+    /// Removes the handler, unless it is another's by now, and restores what it replaced.
+    ///
+    /// # Errors
+    /// If the kernel refuses either, or the emulator of what it replaced can't be reached.
+    pub(super) fn undo(self, mount: &mut BinfmtMount, registrar: &Registrar) -> Result<()> {
+        mount.binfmt().remove(&self.rule.name, |entry| self.is_of(entry))?;
+        match self.replaced {
+            Some((old, file)) => restore(&old, file.as_ref(), mount, registrar),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Does that handler hold an emulator open, that no path in here may lead to?
+fn has_open_emulator(old: &Entry, mount: &BinfmtMount) -> bool {
+    Flags::parse(&old.flags).fix_binary && !mount.is_on_host()
+}
+
+/// The error if a handler with flag F can't be restored.
+fn gone(old: &Entry) -> Error {
+    Error::new(Step::Register, old.name.as_str(), "its emulator can no longer be reached")
+}
+
+/// Registers a handler again that was removed, with the emulator that it held open.
+pub(super) fn restore(
+    old: &Entry,
+    file: Option<&File>,
+    mount: &mut BinfmtMount,
+    registrar: &Registrar,
+) -> Result<()> {
+    if has_open_emulator(old, mount) {
+        let (path, file) = (Path::new(&old.interpreter), file.ok_or_else(|| gone(old))?);
+        let write = || registrar.restore(old).map_err(|e| e.errno());
+        // Its directory may not be in this root.
+        if mounts::where_path_leads_to(path, file, mount.binfmt().dir(), &write).is_ok() {
+            return Ok(());
+        }
+        mount.link(path, file)?;
+    }
+    registrar.restore(old)
+}
