@@ -148,11 +148,15 @@ impl Held {
             _ if strict => lost("another process removed, replaced or disabled it"),
             // It belongs to another process now.
             Some(entry) if entry.enabled => {
-                if !probe::run_one(self.arch).ran() {
+                if probe::run_one(self.arch).ran() {
+                    self.expected = Some(entry);
+                    return Ok(None);
+                }
+                if binfmt.entry(name)?.as_ref() == Some(&entry) {
                     return lost("another process replaced it, and its programs do not run");
                 }
-                self.expected = Some(entry);
-                Ok(None)
+                // That was removed, too, in the meantime.
+                self.look(mount, strict)
             }
             Some(_) => lost("another process disabled it"),
             None => {
