@@ -1,4 +1,5 @@
-# The suite lean against Debian's packages: bytes, and what programs cost; sourced by scripts/bench. Prints markdown.
+# The suite lean against Debian's packages, and against the same source with tonistiigi/binfmt's options (bench/tonistiigi): bytes,
+# and what programs cost; sourced by scripts/bench. Prints markdown.
 #
 # Bytes are those of the emulators' layer as it is published (scripts/release/finish-layout), and of the files. Programs of
 # arm64 are executed in turns (bench/execs.c), by the emulators by hand; a configure script, whose shell executes others, by
@@ -27,7 +28,10 @@ bytes() {
 	printf '%s\t%s\t%s\t%s\t%s\n' "$suite" "$set" $# "$(cat "$work/layer/qus/bin"/* | wc -c)" "$(wc -c <"$work/layer.packed")"
 }
 bin_of() {
-	echo "target/dist/$host/${1%-gzip}/bin"
+	case $1 in
+	tonistiigi) echo "$theirs/bin" ;;
+	*) echo "$PWD/target/dist/$host/${1%-gzip}/bin" ;;
+	esac
 }
 
 # case_of NAME TIMES STATUS ARGUMENT… – for each suite.
@@ -37,13 +41,18 @@ case_of() {
 	status=$3
 	shift 3
 	for suite in $suites; do
-		command_line "$suite.$name" "$times" "$status" - - "$PWD/$(bin_of "$suite")/qemu-aarch64-static" "$@"
+		command_line "$suite.$name" "$times" "$status" - - "$(bin_of "$suite")/qemu-aarch64-static" "$@"
 	done
 }
 
 # shellcheck disable=SC2016 # for dash
 plan() {
 	case_of tiny 50 47 "$work/probes/aarch64"
+	for target in $ten; do
+		for suite in lean tonistiigi; do
+			command_line "$suite.tiny.$target" 50 47 - - "$(bin_of $suite)/qemu-$target-static" "$work/probes/$target"
+		done
+	done
 	case_of dynamic 10 0 -L "$root" "$root/usr/bin/true"
 	case_of forks 1 0 -L "$root" "$root/usr/bin/dash" -c 'i=0; while [ $i -lt 100 ]; do x=$(echo $i); i=$((i + 1)); done'
 	case_of loop 1 0 -L "$root" "$root/usr/bin/dash" -c 'i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); done'
@@ -56,16 +65,18 @@ plan() {
 plan_of_configure() {
 	for suite in $suites; do
 		command_line "$suite.configure" 1 0 \
-			"mount --rbind /dev '$root/dev' && QEMU_BIN_DIR='$PWD/$(bin_of "$suite")' '$PWD/target/dist/$host/qus' install aarch64" \
+			"mount --rbind /dev '$root/dev' && QEMU_BIN_DIR='$(bin_of "$suite")' '$PWD/target/dist/$host/qus' install aarch64" \
 			"$root" /bin/sh -c 'rm -rf /build && mkdir /build && cd /build && PATH=/usr/bin HOME=/ /dash/configure --disable-dependency-tracking >/build/said 2>&1'
 	done
 }
 
 need zstd:zstd mmdebstrap:mmdebstrap dpkg-source:dpkg-dev
-suites="sid trixie lean"
-for suite in $suites; do
+for suite in sid trixie lean; do
 	scripts/fetch-emulators "$suite" "$host" >&2
 done
+# shellcheck disable=SC2086 # a list
+theirs=$(scripts/internal/build-emulators --flags bench/tonistiigi "$host" $ten)
+suites="sid trixie lean tonistiigi"
 compile execs
 mkdir "$work/probes"
 extract_probes "$work/probes"
@@ -82,8 +93,8 @@ done >"$work/functions.c"
 plan >"$work/plan"
 plan_of_configure >"$work/plan.configure"
 (cd "$work" && ./execs "$(rounds 30)" <plan >results && ./execs "$([ -n "$quick" ] && echo 1 || echo 2)" <plan.configure >>results)
-for suite in $suites; do
-	command_line "$suite.all" 1 "QEMU_BIN_DIR=$PWD/$(bin_of "$suite")" "$PWD/target/dist/$host/qus" -s -- -p
+for suite in sid trixie lean; do
+	command_line "$suite.all" 1 "QEMU_BIN_DIR=$(bin_of "$suite")" "$PWD/target/dist/$host/qus" -s -- -p
 done >"$work/plan.all"
 (cd "$work" && ./measure "$(rounds 20)" <plan.all >results.all)
 common=$(awk '!/^#/ { print $1 }' manifests/common)
@@ -100,7 +111,13 @@ all=$(sed 's/.*  qemu-\(.*\)-static$/\1/' "$(bin_of lean)/SHA256SUMS")
 	done
 	# shellcheck disable=SC2086
 	bytes sid-gzip ten $ten
+	# shellcheck disable=SC2086
+	bytes tonistiigi ten $ten
+	for target in $ten; do
+		bytes lean "$target" "$target"
+		bytes tonistiigi "$target" "$target"
+	done
 } >"$work/bytes"
 
 where "sid $(sed -n 's/^version: //p' "target/dist/$host/sid/package"), trixie $(sed -n 's/^version: //p' "target/dist/$host/trixie/package"), lean $(sed -n 's/^version: //p' "target/dist/$host/lean/package"), $(commit)"
-awk -F '\t' -f bench/lean.awk "$work/bytes" "$work/results" "$work/results.all"
+awk -F '\t' -v ten="$ten" -f bench/lean.awk "$work/bytes" "$work/results" "$work/results.all"
