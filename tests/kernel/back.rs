@@ -159,7 +159,7 @@ fn a_hold_that_cleans_up_restores_what_it_replaced() {
 #!/bin/sh
 out=/tmp/out.$$; "$@" >$out 2>$out.err & hold=$!
 until grep -s "^they stay" $out | sed "s/ (.*//" | grep .; do sleep 0.02; kill -0 $hold || exit; done
-do=$meanwhile; unset meanwhile; eval "$do"
+do=$during; unset during; eval "$do"
 kill -TERM $hold; wait $hold; echo $?; grep -v namespace $out.err
 SH
         chmod +x /path/staying"#
@@ -171,7 +171,7 @@ SH
     assert_eq!(s.quietly("cat /mnt/qemu-arm"), bare);
     // Another run has put its own in that place.
     s.step(
-        "meanwhile='qus install --path /build arm' staying qus hold --clean arm; by /build/qemu-arm-static",
+        "during='qus install --path /build arm' staying qus hold --clean arm; by /build/qemu-arm-static",
     );
     // Another tool's, whose directory is not in sight.
     s.quietly(ODD);
@@ -184,7 +184,7 @@ SH
     s.quietly("umount /mnt");
     s.step("staying qus hold --path /build arm; staying qus hold --clean arm; by /build/qemu-arm-static");
     // The first would have removed it.
-    s.step("meanwhile='staying qus hold --clean arm' staying qus hold --clean --path /build arm; qus -l");
+    s.step("during='staying qus hold --clean arm' staying qus hold --clean --path /build arm; qus -l");
     s.compare();
 }
 
