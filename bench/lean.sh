@@ -1,5 +1,5 @@
 # The suite lean against Debian's packages, and against the same source with tonistiigi/binfmt's options (bench/tonistiigi): bytes,
-# and what programs cost; sourced by scripts/bench. Prints markdown.
+# and what programs cost; sourced by scripts/bench. Prints markdown, after some 40 minutes.
 #
 # Bytes are those of the emulators' layer as it is published (scripts/release/finish-layout), and of the files. Programs of
 # arm64 are executed in turns (bench/execs.c), by the emulators by hand; a configure script, whose shell executes others, by

@@ -170,9 +170,7 @@ SH
     s.step("staying qus hold --clean arm; /foreign/busybox-arm uname -m; ls /mnt");
     assert_eq!(s.quietly("cat /mnt/qemu-arm"), bare);
     // Another run has put its own in that place.
-    s.step(
-        "during='qus install --path /build arm' staying qus hold --clean arm; by /build/qemu-arm-static",
-    );
+    s.step("during='qus install --path /build arm' staying qus hold --clean arm; by /build/qemu-arm-static");
     // Another tool's, whose directory is not in sight.
     s.quietly(ODD);
     let odd = s.quietly("cat /mnt/qemu-arm");
