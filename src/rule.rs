@@ -400,6 +400,12 @@ impl Entry {
         self.matches.signature()
     }
 
+    /// Does a `hold` remove it at its end? As long as that runs, it registers it again.
+    #[must_use]
+    pub fn goes_with_its_hold(&self) -> bool {
+        self.signature().is_some_and(|s| s.held && s.clean)
+    }
+
     /// Is its interpreter QEMU, by the name of its file or by Debian's directory?
     #[must_use]
     pub fn is_qemu(&self) -> bool {

@@ -209,6 +209,9 @@ fn a_hold_that_is_bound_to_fail_touches_nothing() {
     assert_eq!(s.quietly("cat /mnt/qemu-arm"), before);
     s.quietly("echo -1 >/mnt/zz");
     s.step("by /other/bin/qemu-arm-static");
+    // Nothing can be traced that is traced already.
+    s.step("timeout 10 strace -f -qq -o /dev/null -e trace=none qus hold arm");
+    assert_eq!(s.quietly("cat /mnt/qemu-arm"), before);
     s.compare();
 }
 

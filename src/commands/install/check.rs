@@ -149,7 +149,9 @@ impl Site<'_> {
     /// A hold that fails leaves what was there, unless that is to be replaced in any case.
     fn see_what_would_be_lost(&self, job: &Job) -> Result<()> {
         match &job.action {
-            Some(Action::Replace(old)) if self.request.hold.is_some() && !self.request.replace => {
+            Some(Action::Replace(old))
+                if self.request.hold.is_some() && !self.request.replace && !old.goes_with_its_hold() =>
+            {
                 self.runs(old).map(drop)
             }
             _ => Ok(()),

@@ -93,15 +93,14 @@ impl Site<'_> {
     /// Hands the handlers over to `hold`.
     pub(super) fn hold(mut self, jobs: &mut [Job], hold: Hold) -> Holder {
         jobs.iter_mut().filter(|job| job.has_handler()).for_each(|job| job.keeper = Some(Keeper::Process));
-        // Another hold removes its own, or registers it again.
-        let is_others = |old: &Entry| old.signature().is_some_and(|s| s.held && s.clean);
         let mut held = Vec::new();
         for job in jobs.iter().filter(|job| job.has_handler()) {
             let rule = self.signed(job);
             let at = self.undo.iter().position(|undo| undo.rule == rule);
             let undo = at.map(|at| self.undo.swap_remove(at)).filter(|u| u.is_final(&self.mount).is_none());
-            let replaced =
-                undo.and_then(|undo| undo.replaced).filter(|(old, _)| hold.clean && !is_others(old));
+            let replaced = undo
+                .and_then(|undo| undo.replaced)
+                .filter(|(old, _)| hold.clean && !old.goes_with_its_hold());
             held.push(Held {
                 arch: job.arch,
                 expected: self.mount.binfmt().entry(&job.rule.name).ok().flatten(),

@@ -129,6 +129,7 @@ impl Site<'_> {
         }
         match probe::run_one(arch) {
             Verdict::Ran { by: RanBy::Interpreter(file), .. } => Ok(Some(file)),
+            Verdict::Ran { .. } => unknown("what runs its programs cannot be traced"),
             _ => Ok(None),
         }
     }
