@@ -10,7 +10,6 @@ use nix::sys::signal::Signal;
 use super::undo::Undo;
 use crate::anchor::{BinfmtMount, Watch};
 use crate::arch::Arch;
-use crate::binfmt::Registrar;
 use crate::emulators::Emulator;
 use crate::error::{Error, Result, Step};
 use crate::outcome::Report;
@@ -119,15 +118,9 @@ impl Holder {
     /// With `clean`, removes the handlers of this run, but none that was there before or came later, and restores what they replaced.
     fn finish(self, report: &mut Report) {
         let Some(mut mount) = self.mount else { return };
-        if self.hold.clean {
-            match mount.binfmt().lock() {
-                Ok(registrar) => {
-                    let done = self.held.into_iter().map(|held| held.finish(&mut mount, &registrar, report));
-                    let failed: Vec<_> = done.filter_map(Result::err).collect();
-                    report.errors.extend(failed);
-                }
-                Err(error) => report.errors.push(error),
-            }
+        for held in self.held.into_iter().filter(|_| self.hold.clean) {
+            let done = held.finish(&mut mount, report);
+            report.errors.extend(done.err());
         }
         if Namespaces::look().is_ok_and(|place| place.in_user_namespace) {
             report.note(STILL_HIDDEN);
@@ -182,15 +175,18 @@ impl Held {
         }
     }
 
-    /// Removes the handler, and restores what it replaced, unless another has its name by now.
-    fn finish(self, mount: &mut BinfmtMount, registrar: &Registrar, report: &mut Report) -> Result<()> {
-        let name = &self.undo.rule.name;
-        match mount.binfmt().entry(name)? {
-            Some(entry) if self.undo.is_of(&entry) => return self.undo.undo(mount, registrar),
-            Some(_) if self.undo.replaced.is_some() => {
-                report.note(format!("{name} is another's now, so what this hold replaced is not restored"));
-            }
-            _ => {}
+    /// Removes the handler, and restores what it replaced, unless another has its name by now. Only to restore takes the lock.
+    fn finish(self, mount: &mut BinfmtMount, report: &mut Report) -> Result<()> {
+        let (undo, binfmt) = (self.undo, mount.binfmt().clone());
+        if undo.replaced.is_none() {
+            return binfmt.remove(&undo.rule.name, |entry| undo.is_of(entry)).map(drop);
+        }
+        let registrar = binfmt.lock()?;
+        match binfmt.entry(&undo.rule.name)? {
+            Some(entry) if undo.is_of(&entry) => return undo.undo(mount, &registrar),
+            Some(entry) => report
+                .note(format!("{} is another's now, so what this hold replaced is not restored", entry.name)),
+            None => {}
         }
         Ok(())
     }

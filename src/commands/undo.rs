@@ -19,9 +19,9 @@ pub(super) struct Undo {
 }
 
 impl Undo {
-    /// Is it the handler that this run has registered?
+    /// Is it the handler that this run has registered? It may be disabled by now.
     pub(super) fn is_of(&self, entry: &Entry) -> bool {
-        entry.is(&self.rule) && entry.signature() == self.rule.signature()
+        entry.signature().is_some() && entry.signature() == self.rule.signature()
     }
 
     /// Can't what it replaced be restored? The error says so.
