@@ -33,12 +33,13 @@ as_root() {
 	fi
 }
 
-# system_apt ARGUMENT… – the machine's own apt-get, one of ours at a time.
+# system_apt ARGUMENT… – the machine's own apt-get, one of ours at a time. In a session of its own: what ends a script halfway,
+# Ctrl-C or the end of a CI job, must not end dpkg, which would refuse to work until `dpkg --configure -a`.
 system_apt() (
 	mkdir -p "$QUS_CACHE" || exit 1
 	exec 7>"$QUS_CACHE/system-apt.lock"
 	flock 7
-	as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" >&2
+	as_root env DEBIAN_FRONTEND=noninteractive setsid --wait apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" >&2
 )
 
 may_install() {
@@ -60,18 +61,20 @@ apt_refresh() {
 	system_apt update || say "apt could not refresh all of its lists"
 }
 
-need() (
-	missing=
-	for pair in "$@"; do
-		case $pair in
-		/*) [ -e "${pair%%:*}" ] ;;
-		*) command -v "${pair%%:*}" >/dev/null ;;
-		esac || missing="$missing ${pair#*:}"
+# Not in a subshell: a script without `set -e` has to end as well.
+need() {
+	qus_missing=
+	for qus_pair in "$@"; do
+		case $qus_pair in
+		/*) [ -e "${qus_pair%%:*}" ] ;;
+		*) command -v "${qus_pair%%:*}" >/dev/null ;;
+		esac || qus_missing="$qus_missing ${qus_pair#*:}"
 	done
-	[ -n "$missing" ] || exit 0
+	[ -n "$qus_missing" ] || return 0
 	# shellcheck disable=SC2086 # a list of package names
-	apt_install $missing || { apt_refresh "$missing" && apt_install $missing; } || fail "cannot install$missing" "apt's own message is above"
-)
+	(apt_install $qus_missing || { apt_refresh "${qus_missing# }" && apt_install $qus_missing; } ||
+		fail "cannot install$qus_missing" "apt's own message is above") || exit 1
+}
 
 offered() {
 	[ -n "$(apt-cache show --no-all-versions "$1" 2>/dev/null)" ]
@@ -102,7 +105,7 @@ apt_root() (
 	shift
 	root=$QUS_CACHE/apt/$release-$(echo "$*" | tr ' ' -)
 	keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-	need "$keyring:debian-archive-keyring" || exit 1
+	need "$keyring:debian-archive-keyring"
 	mkdir -p "$root/lists/partial" "$root/archives/partial" || exit 1
 	exec 9>"$root/lock"
 	flock 9

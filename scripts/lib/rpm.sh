@@ -31,7 +31,7 @@ fedora_keys() (
 
 # rpm_root RELEASE ARCH – print the folder of dnf's and rpm's files for that release.
 rpm_root() (
-	need dnf:dnf gpg:gnupg rpmkeys:rpm /usr/lib/python3/dist-packages/dnf-plugins/download.py:dnf-plugins-core || exit
+	need dnf:dnf gpg:gnupg rpmkeys:rpm /usr/lib/python3/dist-packages/dnf-plugins/download.py:dnf-plugins-core
 	root=$QUS_CACHE/rpm/$1-$2
 	mkdir -p "$root/root" "$root/vars" || exit
 	keys=$(fedora_keys) || exit
@@ -116,7 +116,7 @@ fetched() {
 }
 
 rpm_unpack() (
-	need rpm2cpio:rpm2cpio cpio:cpio || exit
+	need rpm2cpio:rpm2cpio cpio:cpio
 	rpm=$1
 	mkdir -p "$2" && cd "$2" || exit
 	shift 2
