@@ -175,19 +175,22 @@ impl Held {
         }
     }
 
-    /// Removes the handler, and restores what it replaced, unless another has its name by now. Only to restore takes the lock.
+    /// Removes the handler, and restores what it replaced, unless another tool has taken that place: a note says so. Only to restore
+    /// takes the lock.
     fn finish(self, mount: &mut BinfmtMount, report: &mut Report) -> Result<()> {
         let (undo, binfmt) = (self.undo, mount.binfmt().clone());
-        if undo.replaced.is_none() {
+        let Some((old, _)) = &undo.replaced else {
             return binfmt.remove(&undo.rule.name, |entry| undo.is_of(entry)).map(drop);
-        }
+        };
         let registrar = binfmt.lock()?;
-        match binfmt.entry(&undo.rule.name)? {
-            Some(entry) if undo.is_of(&entry) => return undo.undo(mount, &registrar),
-            Some(entry) => report
-                .note(format!("{} is another's now, so what this hold replaced is not restored", entry.name)),
-            None => {}
+        match binfmt.entry(&old.name)? {
+            // One that goes with its hold leaves nothing there.
+            Some(entry) if entry != *old && !undo.is_of(&entry) && !entry.goes_with_its_hold() => {
+                let name = entry.name;
+                report.note(format!("{name} is another's now, so what this hold replaced is not restored"));
+                Ok(())
+            }
+            _ => undo.undo(mount, &registrar),
         }
-        Ok(())
     }
 }

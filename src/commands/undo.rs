@@ -32,15 +32,17 @@ impl Undo {
         }
     }
 
-    /// Removes the handler, unless it is another's by now, and restores what it replaced.
+    /// Removes the handler, unless it is another's by now, and restores what it replaced, unless that is there again.
     ///
     /// # Errors
-    /// If the kernel refuses either, or the emulator of what it replaced can't be reached.
+    /// If the kernel refuses either, another's has the name of what it replaced, or the emulator of that can't be reached.
     pub(super) fn undo(self, mount: &mut BinfmtMount, registrar: &Registrar) -> Result<()> {
         mount.binfmt().remove(&self.rule.name, |entry| self.is_of(entry))?;
-        match self.replaced {
-            Some((old, file)) => restore(&old, file.as_ref(), mount, registrar),
-            None => Ok(()),
+        let Some((old, file)) = self.replaced else { return Ok(()) };
+        match mount.binfmt().entry(&old.name)? {
+            None => restore(&old, file.as_ref(), mount, registrar),
+            Some(there) if there == old => Ok(()),
+            Some(_) => Err(taken(&old)),
         }
     }
 }
@@ -53,6 +55,16 @@ fn has_open_emulator(old: &Entry, mount: &BinfmtMount) -> bool {
 /// The error if a handler with flag F can't be restored.
 fn gone(old: &Entry) -> Error {
     Error::new(Step::Register, old.name.as_str(), "its emulator can no longer be reached")
+}
+
+/// The error if another process's handler has the name of one that is to be restored.
+fn taken(old: &Entry) -> Error {
+    let why = format!(
+        "another process has registered its own, so what was there before is lost: {} (flags {})",
+        old.interpreter, old.flags
+    );
+    Error::new(Step::Register, old.name.as_str(), why)
+        .hint("restart what registers it, such as systemd-binfmt")
 }
 
 /// Registers a handler again that was removed, with the emulator that it held open.

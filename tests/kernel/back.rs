@@ -181,7 +181,7 @@ SH
     // Of a hold that has ended and left it, and nothing else keeps binfmt_misc.
     s.quietly("umount /mnt");
     s.step("staying qus hold --path /build arm; staying qus hold --clean arm; by /build/qemu-arm-static");
-    // The first would have removed it.
+    // The first removes its own, and what was there before both is back.
     s.step("during='staying qus hold --clean arm' staying qus hold --clean --path /build arm; qus -l");
     s.compare();
 }
