@@ -376,9 +376,14 @@ pub(crate) fn untried(rows: &[Surveyed]) -> Option<&Surveyed> {
     rows.iter().find(|(_, verdict, _)| verdict.is_unclear() && !is_handlers(verdict))
 }
 
+/// Does this handler take the program of this architecture?
+pub(crate) fn takes(entry: &Entry, arch: &Arch) -> bool {
+    entry.matches(program(arch))
+}
+
 /// Does this handler take the program of an architecture that the kernel doesn't run natively?
 pub(crate) fn is_foreign(entry: &Entry) -> bool {
-    ARCHES.iter().any(|arch| entry.matches(program(arch)) && !is_native(arch))
+    ARCHES.iter().any(|arch| takes(entry, arch) && !is_native(arch))
 }
 
 /// Does the kernel run this architecture natively?

@@ -174,6 +174,8 @@ pub struct Remove {
     pub targets: Targets,
     /// Full names of other handlers, `qemu-*`.
     pub handlers: Vec<String>,
+    /// Full names of handlers to leave, whatever is requested.
+    pub spared: Vec<String>,
     /// Remove them even if third-party handlers vanish with them.
     pub force: bool,
     /// Only show what would be done.
@@ -186,7 +188,7 @@ impl Remove {
     /// Remove these, with the defaults of everything else.
     #[must_use]
     pub const fn of(targets: Targets) -> Self {
-        Self { targets, handlers: Vec::new(), force: false, dry_run: false, mount: None }
+        Self { targets, handlers: Vec::new(), spared: Vec::new(), force: false, dry_run: false, mount: None }
     }
 }
 

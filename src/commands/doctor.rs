@@ -323,7 +323,7 @@ fn targets(rows: &[Surveyed], entries: &[Entry]) -> Vec<Finding> {
     }
     for (arch, verdict, native) in rows.iter().filter(|(_, verdict, _)| !verdict.ran()) {
         let (mut names, mut removals) = (String::new(), String::new());
-        for taker in entries.iter().filter(|e| e.matches(arch.pattern.magic())) {
+        for taker in entries.iter().filter(|e| probe::takes(e, arch)) {
             let (and, then) = if names.is_empty() { ("", "") } else { (" and ", "; ") };
             names = names + and + &taker.name;
             removals = removals + then + &removal(taker);

@@ -1,5 +1,6 @@
 //! Keeps the handlers by the mount of this process for as long as it runs.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
@@ -7,15 +8,17 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+use super::remove::see_what_depends;
 use super::undo::Undo;
 use crate::anchor::{BinfmtMount, Watch};
 use crate::arch::Arch;
+use crate::binfmt::Binfmt;
 use crate::emulators::Emulator;
 use crate::error::{Error, Result, Step};
 use crate::outcome::Report;
 use crate::probe;
 use crate::request::Hold;
-use crate::rule::Entry;
+use crate::rule::{Entry, Flags};
 use crate::sys;
 use crate::userns::{Namespaces, STILL_HIDDEN};
 
@@ -56,6 +59,9 @@ impl Holder {
     /// Waits for SIGTERM or SIGINT. Until then, missing handlers are registered again, or, with `strict`, end it. On SIGHUP, runs
     /// a program of each. `tell` gets what a look finds, unless the look before it found the same; returns the last report.
     pub fn wait(mut self, tell: &mut dyn FnMut(&Report)) -> Report {
+        if !self.hold.clean {
+            self.held.iter_mut().for_each(|held| held.undo.replaced = None);
+        }
         let (mut report, mut told) = (Report::default(), Vec::new());
         let removals = self.mount.as_ref().and_then(|mount| mount.watch_removals().ok());
         let mut looked = Instant::now();
@@ -108,9 +114,10 @@ impl Holder {
         }
     }
 
-    /// Ends without waiting.
-    pub fn release(self) -> Report {
+    /// Ends without waiting, with what was there before.
+    pub fn release(mut self) -> Report {
         let mut report = Report::default();
+        self.hold.clean = true;
         self.finish(&mut report);
         report
     }
@@ -118,14 +125,33 @@ impl Holder {
     /// With `clean`, removes the handlers of this run, but none that was there before or came later, and restores what they replaced.
     fn finish(self, report: &mut Report) {
         let Some(mut mount) = self.mount else { return };
-        for held in self.held.into_iter().filter(|_| self.hold.clean) {
+        let place = Namespaces::look();
+        let mut held = if self.hold.clean { self.held } else { Vec::new() };
+        let names = names(&held, mount.binfmt());
+        let depends = |place| see_what_depends(&names, mount.binfmt(), place).err();
+        // That they can't be listed is no reason to leave them.
+        let refused = place.clone().ok().and_then(depends).filter(|e| e.step == Step::Remove);
+        if let Some(error) = refused {
+            report.errors.push(error.hint("they stay; `qus remove --force` removes them all the same"));
+            held.clear();
+        }
+        for held in held {
             let done = held.finish(&mut mount, report);
             report.errors.extend(done.err());
         }
-        if Namespaces::look().is_ok_and(|place| place.in_user_namespace) {
+        if place.is_ok_and(|place| place.in_user_namespace) {
             report.note(STILL_HIDDEN);
         }
     }
+}
+
+/// The names of those handlers that are still those of this run.
+fn names(held: &[Held], binfmt: &Binfmt) -> Vec<OsString> {
+    let is_there = |held: &&Held| {
+        let entry = binfmt.entry(&held.undo.rule.name);
+        entry.is_ok_and(|entry| entry.is_some_and(|entry| held.undo.is_of(&entry)))
+    };
+    held.iter().filter(is_there).map(|held| OsString::from(&held.undo.rule.name)).collect()
 }
 
 impl Held {
@@ -141,6 +167,9 @@ impl Held {
             _ if strict => lost("another process removed, replaced or disabled it"),
             // It belongs to another process now.
             Some(entry) if entry.enabled => {
+                if self.undo.rule.flags.fix_binary && !Flags::parse(&entry.flags).fix_binary {
+                    return lost("another process replaced it by one without flag F");
+                }
                 if probe::run_one(self.arch).ran() {
                     self.expected = Some(entry);
                     return Ok(None);
@@ -155,9 +184,10 @@ impl Held {
             None => {
                 let registrar = binfmt.lock()?;
                 if binfmt.entry(name)?.is_none() {
-                    if let Some(emulator) =
-                        self.emulator.as_deref().filter(|_| self.undo.rule.flags.fix_binary)
-                    {
+                    if self.undo.rule.flags.fix_binary {
+                        let Some(emulator) = self.emulator.as_deref() else {
+                            return lost("another process removed it, and its emulator is not known");
+                        };
                         let path = Path::new(&self.undo.rule.interpreter);
                         let failed = |e: Error| Error::new(Step::Register, name, e.to_string());
                         mount.link(path, &emulator.file).map_err(failed)?;

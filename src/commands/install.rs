@@ -203,5 +203,9 @@ fn steps(site: &mut Site<'_>, jobs: &mut [Job], request: &Install, report: &mut 
     }
     site.write(jobs, report);
     site.verify(jobs, report)?;
-    if request.hold.is_some() { Ok(()) } else { site.keep(jobs, report) }
+    if request.hold.is_none() {
+        return site.keep(jobs, report);
+    }
+    site.clear_stand_ins(jobs, report);
+    Ok(())
 }

@@ -14,6 +14,7 @@ use crate::binfmt::{Binfmt, USUAL_DIR};
 use crate::error::{Cause, Error, Result, Step};
 use crate::outcome::{Outcome, Report, State, TargetResult};
 use crate::plan::depends_on;
+use crate::probe;
 use crate::request::Remove;
 use crate::rule::Entry;
 use crate::userns::{Namespaces, STILL_HIDDEN};
@@ -33,12 +34,19 @@ pub(super) fn remove(request: &Remove, report: &mut Report) -> Done {
         locked => locked?,
     };
     let names = names(request, &binfmt)?;
-    see_what_depends(&names, &binfmt, request, place)?;
-    let mut results = Vec::new();
+    if !request.force {
+        see_what_depends(&names, &binfmt, place)?;
+    }
+    let (mut results, mut held) = (Vec::new(), Vec::new());
     for name in names {
         let done = if request.dry_run { binfmt.entry(&name) } else { binfmt.remove(&name, |_| true) };
         let state = match done {
-            Ok(Some(_)) => State::Removed,
+            Ok(Some(entry)) => {
+                if entry.signature().is_some_and(|s| s.held) {
+                    held.push(entry.name);
+                }
+                State::Removed
+            }
             Ok(None) => State::Absent,
             Err(error) => {
                 report.errors.push(error);
@@ -48,6 +56,10 @@ pub(super) fn remove(request: &Remove, report: &mut Report) -> Done {
         let name = name.to_string_lossy();
         let short = name.strip_prefix(PREFIX).filter(|n| !n.is_empty());
         results.push(TargetResult::new(short.unwrap_or(&name), state));
+    }
+    if !held.is_empty() {
+        held.sort_unstable();
+        report.note(format!("a `qus hold` that still runs registers its own again: {}", held.join(" ")));
     }
     note_who_runs_them_still(request, &binfmt, report);
     results.sort_by(|a, b| a.name.cmp(&b.name));
@@ -61,7 +73,9 @@ pub(super) fn remove(request: &Remove, report: &mut Report) -> Done {
 /// The handlers to remove: all named `qemu-*`, or those of the targets, and what an interrupted run left beside them.
 fn names(request: &Remove, binfmt: &Binfmt) -> Result<Vec<OsString>> {
     // Any bytes may follow the prefix.
-    let there = binfmt.names()?.into_iter().filter(|n| n.as_bytes().starts_with(PREFIX.as_bytes()));
+    let is_ours = |n: &OsString| n.as_bytes().starts_with(PREFIX.as_bytes());
+    let is_spared = |n: &OsString| request.spared.iter().any(|spared| n == spared.as_str());
+    let there = binfmt.names()?.into_iter().filter(|n| is_ours(n) && !is_spared(n));
     let is_beside = |name: &OsString, names: &[OsString]| {
         let handler = name.to_str().and_then(tried_by);
         let is_signed = || matches!(binfmt.entry(name), Ok(Some(e)) if e.signature().is_some());
@@ -82,10 +96,10 @@ fn names(request: &Remove, binfmt: &Binfmt) -> Result<Vec<OsString>> {
 
 /// Refuses if the detached trees of the removed handlers may be all that keeps binfmt_misc mounted: other handlers would vanish
 /// with it.
-fn see_what_depends(names: &[OsString], binfmt: &Binfmt, request: &Remove, place: Namespaces) -> Result<()> {
+pub(super) fn see_what_depends(names: &[OsString], binfmt: &Binfmt, place: Namespaces) -> Result<()> {
     let dir = Path::new(USUAL_DIR);
     let is_on_host = || place.on_host && place.is_own_mounted(dir).unwrap_or(false);
-    if request.force || is_on_host() || place.host_in_sight && anchor::is_mounted_on_host() {
+    if is_on_host() || place.host_in_sight && anchor::is_mounted_on_host() {
         return Ok(());
     }
     let entries = binfmt.entries()?;
@@ -112,7 +126,7 @@ fn note_who_runs_them_still(request: &Remove, binfmt: &Binfmt, report: &mut Repo
         return;
     }
     for arch in request.targets.rows() {
-        for other in entries.iter().filter(|e| e.matches(arch.pattern.magic())) {
+        for other in entries.iter().filter(|e| probe::takes(e, arch)) {
             report.note(format!("{} still runs {} programs", other.name, arch.name));
         }
     }

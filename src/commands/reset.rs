@@ -1,5 +1,5 @@
 //! `--reset`: registers the requested handlers, then removes all others named `qemu-*`. A handler whose replacement doesn't work
-//! stays.
+//! stays, and so does a third-party one that a target was left to.
 
 use super::install::install;
 use super::remove::remove;
@@ -17,6 +17,7 @@ pub(super) fn reset(request: &Install, report: &mut Report) -> Result<[Outcome; 
         results.iter().any(|result| result.name == name && !is_gone(result.state))
     };
     let kept = ARCHES.iter().filter(|arch| is_kept(arch.name)).map(|arch| arch.target).collect();
-    let removed = remove(&Remove::of(Targets::AllBut(kept)), report)?;
+    let spared = results.iter().filter_map(|result| result.left_to.clone()).collect();
+    let removed = remove(&Remove { spared, ..Remove::of(Targets::AllBut(kept)) }, report)?;
     Ok([installed, removed])
 }

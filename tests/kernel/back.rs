@@ -150,19 +150,21 @@ SH
     s.compare();
 }
 
-#[test]
-fn a_hold_that_cleans_up_restores_what_it_replaced() {
-    let Some(mut s) = Sandbox::new() else { return };
-    s.quietly(&format!(
-        r#"{OTHERS}; echo -1 >/mnt/qemu-arm; mkdir /build; cp /other/bin/* /build; printf x >>/build/qemu-arm-static
-        cat >/path/staying <<'SH'
+/// `staying COMMAND…`: what it says while it holds, with `$during` in between, and at its end.
+const STAYING: &str = r#"cat >/path/staying <<'SH'
 #!/bin/sh
 out=/tmp/out.$$; "$@" >$out 2>$out.err & hold=$!
 until grep -s "^they stay" $out | sed "s/ (.*//" | grep .; do sleep 0.02; kill -0 $hold || exit; done
 do=$during; unset during; eval "$do"
 kill -TERM $hold; wait $hold; echo $?; grep -v namespace $out.err
 SH
-        chmod +x /path/staying"#
+    chmod +x /path/staying"#;
+
+#[test]
+fn a_hold_that_cleans_up_restores_what_it_replaced() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(&format!(
+        r#"{OTHERS}; echo -1 >/mnt/qemu-arm; mkdir /build; cp /other/bin/* /build; printf x >>/build/qemu-arm-static; {STAYING}"#
     ));
     // Without flag F, as a run has reported it.
     s.quietly("qus -s -- arm 2>/dev/null");
@@ -183,6 +185,36 @@ SH
     s.step("staying qus hold --path /build arm; staying qus hold --clean arm; by /build/qemu-arm-static");
     // The first removes its own, and what was there before both is back.
     s.step("during='staying qus hold --clean arm' staying qus hold --clean --path /build arm; qus -l");
+    s.compare();
+}
+
+#[test]
+fn a_hold_restores_or_leaves_what_it_cannot_know() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(&format!("{OTHERS}; {ODD}; {STAYING}"));
+    let before = s.quietly("cat /mnt/qemu-arm");
+    // strace is beside it, so that the signal reaches qus.
+    let strace = "strace -D -qq -o /dev/null";
+    let mut failures = 0;
+    for nth in 1..8 {
+        let fault = format!("-e trace=clone -e inject=clone:error=EAGAIN:when={nth}");
+        let said = s.quietly(&format!("staying {strace} {fault} qus hold --clean arm || :"));
+        failures += usize::from(!said.contains("they stay"));
+        assert_eq!(s.quietly("cat /mnt/qemu-arm"), before, "{nth}: {said}");
+    }
+    assert!(failures > 0);
+    // Its path is gone, and without CAP_SYS_CHROOT nothing can stand in for it.
+    s.quietly("mv /other/bin /other/away");
+    s.step("setpriv --bounding-set=-sys_chroot qus hold arm");
+    assert_eq!(s.quietly("cat /mnt/qemu-arm"), before);
+    // What can't be traced isn't known.
+    s.step(&format!(
+        "during='echo -1 >/mnt/qemu-arm; sleep 0.6; ls /mnt' staying {strace} -f -e trace=none qus hold --persistent no arm"
+    ));
+    // Another's has come, which nothing else keeps.
+    s.quietly("umount /mnt");
+    s.quietly("printf '%s\\n' 'mount -t binfmt_misc b /mnt; echo :jar:E::jar::/usr/bin/true: >/mnt/register' >/come");
+    s.step("during='unshare -m sh /come' staying qus hold --clean arm; qus -l");
     s.compare();
 }
 
@@ -227,9 +259,10 @@ fn a_hold_that_fails_late_brings_back_what_was_there() {
         s.step(&format!("{place}{strace} qus hold arm s390x; by /other/bin/qemu-arm-static; ls /mnt"));
         assert_eq!(s.quietly("cat /mnt/qemu-arm"), before);
     }
-    // Without CAP_SYS_CHROOT, where its directory is in sight.
+    // Without CAP_SYS_CHROOT, where its directory is in sight; the rehearsal of restoring it is one more.
     s.step(&format!(
-        "setpriv --bounding-set=-sys_chroot {strace} qus hold arm s390x; by /other/bin/qemu-arm-static"
+        "setpriv --bounding-set=-sys_chroot {} qus hold arm s390x; by /other/bin/qemu-arm-static",
+        strace.replace("when=5", "when=6")
     ));
     assert_eq!(s.quietly("cat /mnt/qemu-arm"), before);
     s.step("hidden qus -s -- -p arm; by /qus/bin/qemu-arm-static");

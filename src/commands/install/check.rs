@@ -85,7 +85,7 @@ impl Site<'_> {
         }
         for job in due.iter_mut().filter(|job| job.is_due()) {
             let ready = self.fits(job).and_then(|()| self.see_what_depends(job));
-            let ready = ready.and_then(|()| self.see_what_would_be_lost(job));
+            let ready = ready.and_then(|()| self.keep_open_what_is_replaced(job));
             if let Err(error) = ready.and_then(|()| self.link(job)) {
                 job.fail(error, report);
             }
@@ -146,16 +146,19 @@ impl Site<'_> {
         }
     }
 
-    /// A hold that fails leaves what was there, unless that is to be replaced in any case.
-    fn see_what_would_be_lost(&self, job: &Job) -> Result<()> {
-        match &job.action {
-            Some(Action::Replace(old))
-                if self.request.hold.is_some() && !self.request.replace && !old.goes_with_its_hold() =>
-            {
-                self.runs(old).map(drop)
+    /// Finds out which emulator the handler to replace holds open, to restore it. A hold leaves a handler that can't be restored,
+    /// unless that is to be replaced in any case.
+    fn keep_open_what_is_replaced(&mut self, job: &mut Job) -> Result<()> {
+        let Some(Action::Replace(old)) = &job.action else { return Ok(()) };
+        let is_needed = self.request.hold.is_some() && !self.request.replace && !old.goes_with_its_hold();
+        let found = self.runs(old).and_then(|file| {
+            if is_needed && !self.request.dry_run {
+                self.rehearse_restoring(old, file.as_ref(), &job.rule)?;
             }
-            _ => Ok(()),
-        }
+            Ok(file)
+        });
+        job.held_open = if is_needed { found? } else { found.unwrap_or_default() };
+        Ok(())
     }
 
     /// A handler that may be all that keeps binfmt_misc mounted is replaced only by one that also keeps it.

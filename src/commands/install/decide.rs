@@ -26,7 +26,7 @@ impl Site<'_> {
                     // A handler of another hold may go with that; where a stand-in is left, it runs the programs.
                     let is_held = entry.signature().is_some_and(|s| s.held);
                     let has_stand_in = is_as_requested && self.left_over(job).any(|e| !e.is_trial());
-                    if is_held && !is_as_requested && !self.signature.held {
+                    if is_held && !is_as_requested {
                         let why =
                             "it does more than requested, and may go with the `qus hold` that registered it";
                         let error = Error::new(Step::Keep, entry.name.as_str(), why);

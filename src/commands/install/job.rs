@@ -27,6 +27,8 @@ pub(super) struct Job {
     pub(super) is_native: bool,
     /// What to do; `None` once it is done or has failed.
     pub(super) action: Option<Action>,
+    /// The emulator that the handler to replace holds open, if it is known.
+    pub(super) held_open: Option<File>,
     /// The emulator, once it is opened and checked.
     pub(super) emulator: Option<Arc<Emulator>>,
     /// Does its digest match?
@@ -53,6 +55,7 @@ impl Job {
             file,
             is_native,
             action: None,
+            held_open: None,
             emulator: None,
             is_verified: false,
             opened: None,
@@ -92,9 +95,9 @@ impl Job {
         self.rule.flags = Flags::parse(&entry.flags);
     }
 
-    /// Closes the emulator, and releases the mount that it was opened through.
+    /// Closes the emulators, and releases the mounts that they were opened through.
     pub(super) fn close(&mut self) {
-        self.emulator = None;
+        (self.emulator, self.held_open) = (None, None);
     }
 
     pub(super) fn fail(&mut self, error: Error, report: &mut Report) {

@@ -98,9 +98,7 @@ impl Site<'_> {
             let rule = self.signed(job);
             let at = self.undo.iter().position(|undo| undo.rule == rule);
             let undo = at.map(|at| self.undo.swap_remove(at)).filter(|u| u.is_final(&self.mount).is_none());
-            let replaced = undo
-                .and_then(|undo| undo.replaced)
-                .filter(|(old, _)| hold.clean && !old.goes_with_its_hold());
+            let replaced = undo.and_then(|undo| undo.replaced).filter(|(old, _)| !old.goes_with_its_hold());
             held.push(Held {
                 arch: job.arch,
                 expected: self.mount.binfmt().entry(&job.rule.name).ok().flatten(),

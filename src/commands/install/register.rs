@@ -50,7 +50,10 @@ impl Site<'_> {
             let rule = self.signed(job);
             let (done, state) = match job.action.take() {
                 Some(Action::Register) => (self.registrar.register(&rule).map(|()| None), State::Registered),
-                Some(Action::Replace(old)) => (self.replace(&rule, old, report).map(Some), State::Replaced),
+                Some(Action::Replace(old)) => {
+                    let file = job.held_open.take();
+                    (self.replace(&rule, old, file, report).map(Some), State::Replaced)
+                }
                 _ => continue,
             };
             match done {
@@ -83,9 +86,13 @@ impl Site<'_> {
     }
 
     /// Replaces a handler of that name. Its programs keep running: a stand-in takes them in between.
-    fn replace(&mut self, rule: &Rule, old: Entry, report: &mut Report) -> Result<(Entry, Option<File>)> {
-        // If it can't be known, it can't be restored. Only a hold refuses that, earlier.
-        let file = self.runs(&old).unwrap_or_default();
+    fn replace(
+        &mut self,
+        rule: &Rule,
+        old: Entry,
+        file: Option<File>,
+        report: &mut Report,
+    ) -> Result<(Entry, Option<File>)> {
         let stand_in = Rule { name: self.name_beside(&rule.name), ..rule.clone() };
         self.registrar.register(&stand_in)?;
         let removed = self.mount.binfmt().remove(&old.name, |e| *e == old);
@@ -120,18 +127,36 @@ impl Site<'_> {
         if !old.enabled {
             return unknown("it is disabled");
         }
-        let Some(arch) = ARCHES.iter().find(|a| old.matches(a.pattern.magic())) else {
+        let Some(arch) = ARCHES.iter().find(|arch| probe::takes(old, arch)) else {
             return unknown("it takes programs of no known target");
         };
         let now = self.mount.binfmt().entries()?;
-        if let Some(other) = now.iter().find(|e| e.name != old.name && e.matches(arch.pattern.magic())) {
+        if let Some(other) = now.iter().find(|e| e.name != old.name && probe::takes(e, arch)) {
             return unknown(&format!("{} takes the same programs", other.name));
         }
         match probe::run_one(arch) {
             Verdict::Ran { by: RanBy::Interpreter(file), .. } => Ok(Some(file)),
             Verdict::Ran { .. } => unknown("what runs its programs cannot be traced"),
+            verdict if verdict.is_unclear() => unknown("its programs cannot be tried"),
             _ => Ok(None),
         }
+    }
+
+    /// Registers that handler as it would be restored, but for the probes of this run only, and removes it.
+    ///
+    /// # Errors
+    /// If it could not be restored.
+    pub(super) fn rehearse_restoring(&mut self, old: &Entry, file: Option<&File>, rule: &Rule) -> Result<()> {
+        let name = self.name_beside(&old.name);
+        let matches = rule.for_probes(self.signature).matches;
+        let trial = Entry { name: name.clone(), matches, has_mask: true, ..old.clone() };
+        let restored = restore(&trial, file, &mut self.mount, &self.registrar);
+        let removed = self.mount.binfmt().remove(&name, |e| e.signature() == Some(self.signature));
+        let refused = |e: Error| {
+            let why = format!("the handler that is there could not be restored: {e}");
+            Error::new(Step::Register, old.name.as_str(), why).hint("--replace replaces it all the same")
+        };
+        restored.map_err(refused).and(removed.map(drop))
     }
 
     /// Verifies that all handlers, new and kept, are still as they were when they worked.
