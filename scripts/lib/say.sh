@@ -4,6 +4,9 @@
 # its own line says what to do. Exit codes: 1 it failed, 2 wrong usage.
 # shellcheck shell=sh
 
+# The user's would send every `cd` to another folder than it names.
+unset CDPATH
+
 # say TEXT… – what is being done.
 say() {
 	printf '%s: %s\n' "${0##*/}" "$*" >&2
