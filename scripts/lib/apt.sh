@@ -36,9 +36,7 @@ as_root() {
 # system_apt ARGUMENT… – the machine's own apt-get, one of ours at a time. In a session of its own: what ends a script halfway,
 # Ctrl-C or the end of a CI job, must not end dpkg, which would refuse to work until `dpkg --configure -a`.
 system_apt() (
-	mkdir -p "$QUS_CACHE" || exit 1
-	exec 7>"$QUS_CACHE/system-apt.lock"
-	flock 7
+	lock "$QUS_CACHE/system-apt.lock"
 	as_root env DEBIAN_FRONTEND=noninteractive setsid --wait apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" >&2
 )
 
@@ -106,9 +104,8 @@ apt_root() (
 	root=$QUS_CACHE/apt/$release-$(echo "$*" | tr ' ' -)
 	keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 	need "$keyring:debian-archive-keyring"
-	mkdir -p "$root/lists/partial" "$root/archives/partial" || exit 1
-	exec 9>"$root/lock"
-	flock 9
+	lock "$root/lock"
+	mkdir -p "$root/lists/partial" "$root/archives/partial" || exit
 	if [ -z "$(find "$root" -name updated -mmin "-$QUS_APT_MAX_AGE")" ]; then
 		mirror=$(debian_mirror) || exit 1
 		case $release in *-security) mirror=$mirror-security ;; esac
@@ -194,9 +191,7 @@ cached() {
 	file=$1 sha256=$2 what=$3
 	part=$file.part
 	shift 3
-	mkdir -p "${file%/*}" || return
-	exec 8>"$file.lock"
-	flock 8
+	lock "$file.lock"
 	if [ -e "$file" ]; then
 		if is_sha256 "$file" "$sha256"; then
 			echo "$file"

@@ -59,8 +59,7 @@ rpm_dnf() (
 	release=$1
 	arch=$2
 	shift 2
-	exec 7>"$root/lock"
-	flock 7
+	lock "$root/lock"
 	dnf --refresh --assumeyes --config="$root/dnf.conf" --releasever="$release" --forcearch="$arch" "$@"
 )
 
@@ -77,13 +76,12 @@ rpm_signed() (
 	keys=$(rpm_dnf "$1" "$2" config-manager --quiet --dump '*' | sed -n 's|^gpgkey = file://||p' | sort -u)
 	[ -n "$keys" ] || fail "the repositories of manifests/fedora.repo name no gpgkey"
 	shift 2
-	database=$(mktemp -d) || exit
-	trap 'rm -rf "$database"' EXIT
+	make_work
 	for key in $keys; do
 		[ -e "$key" ] || fail "there is no key $key" "scripts/update-pins keys takes a newer package of keys"
-		rpmkeys --dbpath "$database" --import "$key" || fail "not a key: $key"
+		rpmkeys --dbpath "$work" --import "$key" || fail "not a key: $key"
 	done
-	rpmkeys --dbpath "$database" --define '_pkgverify_level all' --checksig "$@" >&2
+	rpmkeys --dbpath "$work" --define '_pkgverify_level all' --checksig "$@" >&2
 )
 
 rpm_get() (

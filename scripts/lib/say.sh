@@ -35,3 +35,19 @@ misuse() {
 	printf '  hint: %s -h shows how it is used\n' "$(self)" >&2
 	exit 2
 }
+
+# make_work [FOLDER] – make the folder $work, in FOLDER or where temporary files go; it goes when the script ends, however it ends.
+# shellcheck disable=SC2120 # or none
+make_work() {
+	work=$(mktemp -d --tmpdir="${1:-}" qus.XXXXXX) || fail "cannot make a temporary folder" "mktemp's own message is above"
+	trap 'rm -rf "$work"' EXIT
+	trap 'exit 130' HUP INT TERM
+}
+
+# lock FILE – wait for others that hold it, then hold it, as 9, as long as this shell and what it starts. Makes its folder.
+lock() {
+	{ mkdir -p "${1%/*}" && (: >>"$1"); } || fail "cannot write $1" \
+		"the message above says why; if root made the folder: sudo chown -R $(id -un) '${1%/*}'; XDG_CACHE_HOME moves the cache"
+	exec 9>"$1"
+	flock 9
+}

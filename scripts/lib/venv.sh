@@ -6,9 +6,7 @@ venv() (
 	need python3:python3
 	python3 -c 'import ensurepip' 2>/dev/null || need "no ensurepip":python3-venv
 	folder=$QUS_CACHE/venv/$(sha256sum "$1" | cut -c 1-16)
-	mkdir -p "$QUS_CACHE/venv"
-	exec 9>"$folder.lock"
-	flock 9
+	lock "$folder.lock"
 	if [ ! -e "$folder/ready" ]; then
 		say "installing what $1 names into $folder"
 		python3 -m venv --clear "$folder" >&2 || exit
