@@ -46,7 +46,7 @@ found=$(handlers)
 unset DOCKER_HOST DOCKER_CONTEXT
 export QUS_ENGINE_DIR="$QUS_CACHE/bench-engine"
 trap engine_down EXIT
-trap 'exit 130' INT TERM
+trap 'exit 130' HUP INT TERM
 engine=$(scripts/internal/manage-engine up docker)
 eval "$engine"
 image=$(scripts/build-image | tail -n 1)

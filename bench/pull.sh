@@ -65,7 +65,7 @@ unset DOCKER_HOST DOCKER_CONTEXT
 export QUS_ENGINE_DIR="$QUS_CACHE/bench-pull"
 registry=
 trap pull_down EXIT
-trap 'exit 130' INT TERM
+trap 'exit 130' HUP INT TERM
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 name=127.0.0.1:$port/qus
 cat >"$work/registry.yml" <<-YAML
