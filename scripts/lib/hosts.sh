@@ -42,6 +42,13 @@ pins() {
 		END { exit !found }' $(locks)
 }
 
+# hosts_of SUITE – those that it has emulators for.
+hosts_of() {
+	for host in $(all_hosts); do
+		! pins "$1" "$host" >/dev/null || echo "$host"
+	done
+}
+
 # need_pins SUITE – end the script where a suite is not pinned.
 need_pins() {
 	[ "$1" != fedora ] || [ -e manifests/fedora.lock ] || fail "nobody has pinned Fedora's packages here" \
