@@ -1,4 +1,5 @@
-# What the entrypoint and an image say of the commit that they were made from; sourced after lib/say.sh.
+# What the entrypoint and an image say of the commit that they were made from; sourced after lib/say.sh and
+# lib/apt.sh.
 # shellcheck shell=sh
 
 # version – that of the entrypoint.
@@ -8,14 +9,18 @@ version() {
 
 # revision – print the commit, and whether what is built is something else; nothing where this is no git checkout.
 revision() {
-	[ -e .git ] && commit=$(git rev-parse --verify HEAD) || return 0
+	[ -e .git ] || return 0
+	need git:git
 	# The paths are what .dockerignore lets in, and what tells how to use it.
-	if [ -z "$(git status --porcelain -- Cargo.lock Cargo.toml LICENSE manifests scripts src \
-		Containerfile docker-bake.hcl .dockerignore)" ]; then
-		echo "$commit"
-	else
-		echo "$commit-modified"
-	fi
+	{ commit=$(this_git rev-parse --verify HEAD) && changed=$(this_git status --porcelain -- Cargo.lock Cargo.toml LICENSE \
+		manifests scripts src Containerfile docker-bake.hcl .dockerignore); } ||
+		fail "cannot tell the commit of $PWD" "git's own message is above"
+	echo "$commit${changed:+-modified}"
+}
+
+# this_git ARGUMENT… – also in a tree of another user: its scripts run already.
+this_git() {
+	git -c safe.directory='*' "$@"
 }
 
 # name_commit – export VERSION, and in a git checkout REVISION and SOURCE_DATE_EPOCH, for docker-bake.hcl.
@@ -27,7 +32,7 @@ name_commit() {
 	export VERSION
 	REVISION=$(revision)
 	if [ -n "$REVISION" ]; then
-		SOURCE_DATE_EPOCH=$(git log -1 --format=%ct -- manifests/emulators.lock)
+		SOURCE_DATE_EPOCH=$(this_git log -1 --format=%ct -- manifests/emulators.lock)
 		export REVISION SOURCE_DATE_EPOCH
 	else
 		unset REVISION
