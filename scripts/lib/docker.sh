@@ -34,12 +34,14 @@ docker_deb_of_today() (
 docker_root() (
 	debs=$(docker_debs) || exit
 	root=$QUS_CACHE/docker/$(echo "$debs" | sha256sum | cut -c 1-16)
+	lock "$root.lock"
 	if [ ! -d "$root" ]; then
-		rm -rf "$root.part" && mkdir -p "$root.part"
-		for deb in $debs; do
+		rm -rf "$root.part"
+		mkdir "$root.part" || exit
+		echo "$debs" | while read -r deb; do
 			dpkg -x "$deb" "$root.part" || exit
-		done
-		mv "$root.part" "$root"
+		done || exit
+		mv "$root.part" "$root" || exit
 	fi
 	echo "$root"
 )

@@ -33,14 +33,15 @@ podman_up() {
 		lock_type = "file"
 		tmp_dir = "$state/tmp"
 	CONF
-	cat >"$state/bin/podman" <<-WRAPPER
+	cat >"$state/podman" <<-WRAPPER
 		#!/bin/sh
 		unset DOCKER_CONFIG REGISTRY_AUTH_FILE
 		export CONTAINERS_CONF='$state/containers.conf'
 		exec $(command -v podman) --root '$state/root' --runroot '$state/run' --storage-driver $driver "\$@"
 	WRAPPER
-	chmod +x "$state/bin/podman"
-	"$state/bin/podman" info >"$state/log" 2>&1 || fail "Podman does not work here" "its words: $state/log"
+	chmod +x "$state/podman"
+	"$state/podman" info >"$state/log" 2>&1 || fail "Podman does not work here" "its words: $state/log"
+	mv "$state/podman" "$state/bin/"
 }
 
 podman_env() {

@@ -60,7 +60,8 @@ sweep() {
 	awk -v dir="$state/" 'index($5, dir) == 1 { print $5 }' /proc/self/mountinfo | tac | while read -r mount; do
 		retry 20 umount "$mount" || fail "cannot unmount $mount" "fuser -vm $mount shows who uses it"
 	done
-	while read -r path; do
+	# Not there if it came to nothing.
+	[ ! -e "$state/absent" ] || while read -r path; do
 		[ ! -d "$path" ] || find "$path" -depth -type d -empty -delete
 	done <"$state/absent"
 	rm -rf --one-file-system "$state"
