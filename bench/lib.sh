@@ -66,6 +66,6 @@ write_table() (
 		$0 == "<!-- written by scripts/bench " part " -->" { while ((getline row < table) > 0) print row; skip = 1 }
 		END { exit !found || skip }' $doc >"$tables/doc" || fail "$doc has no place for the table of '$1'" \
 		"it goes between <!-- written by scripts/bench $1 --> and <!-- end of scripts/bench $1 -->"
-	cmp -s "$tables/doc" $doc || cp "$tables/doc" $doc
+	replace $doc "$tables/doc"
 	say "$doc: $1 is up to date"
 )

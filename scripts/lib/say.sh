@@ -44,6 +44,15 @@ make_work() {
 	trap 'exit 130' HUP INT TERM
 }
 
+# replace FILE NEW – by the file NEW, unless they are the same. Without space for it, FILE stays as it was.
+replace() {
+	! cmp -s "$2" "$1" || return 0
+	{ cp "$2" "$1.new" && mv "$1.new" "$1"; } || {
+		rm -f "$1.new"
+		fail "cannot replace $1" "the message above says why; nothing in it has changed"
+	}
+}
+
 # lock FILE – wait for others that hold it, then hold it, as 9, as long as this shell and what it starts. Makes its folder.
 lock() {
 	{ mkdir -p "${1%/*}" && (: >>"$1"); } || fail "cannot write $1" \
