@@ -20,7 +20,8 @@
 # A function whose body is in parentheses keeps its variables to itself, which shellcheck takes for a mistake.
 # shellcheck shell=sh disable=SC2030,SC2031
 
-QUS_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/qus
+QUS_CACHE=${XDG_CACHE_HOME:-${HOME:-}/.cache}/qus
+case $QUS_CACHE in /.cache/qus | [!/]*) fail "no place for the cache: $QUS_CACHE" "set HOME, or XDG_CACHE_HOME to a path from / on" ;; esac
 
 # as_root COMMAND… – with sudo where it must be.
 as_root() {
