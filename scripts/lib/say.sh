@@ -36,6 +36,12 @@ misuse() {
 	exit 2
 }
 
+# from_here PATH – from the folder that the script was started in.
+from_here() {
+	case $1 in /*) ;; *) printf %s/ "$OLDPWD" ;; esac
+	echo "$1"
+}
+
 # make_work [FOLDER] – make the folder $work, in FOLDER or where temporary files go; it goes when the script ends, however it ends.
 # shellcheck disable=SC2120 # or none
 make_work() {
