@@ -119,9 +119,11 @@ apt_root() (
 		# sid's Release may be past its date where the mirror lags; what is fetched is pinned by hash anyway.
 		[ "$release" != sid ] || echo 'Acquire::Check-Valid-Until "false";' >>"$root/apt.conf"
 		say "fetching the package index of $release ($*)"
-		APT_CONFIG=$root/apt.conf apt-get -qq -o APT::Update::Error-Mode=any update >&2 ||
+		APT_CONFIG=$root/apt.conf apt-get -qq -o APT::Update::Error-Mode=any update >&2 || {
+			rm -rf "$root/lists" # apt keeps damaged ones
 			fail "cannot fetch the signed index of $release ($*)" \
 				"a mirror that is being synchronised is complete later; QUS_DEBIAN_MIRROR chooses another"
+		}
 		touch "$root/updated"
 	fi
 	echo "$root/apt.conf"
