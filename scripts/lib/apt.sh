@@ -8,6 +8,7 @@
 #	                            for its source packages
 #	apt_fetch RELEASE PACKAGE ARCH VERSION SHA256 [POOLPATH [SEEN]]
 #	                            print the path of that very .deb in the cache
+#	unpack DEB FOLDER           all files of a .deb
 #	source_fetch FOLDER RELEASE PACKAGE VERSION SHA256 POOLPATH [SEEN]
 #	                            put the files of that very source package, whose .dsc has this hash, into the folder
 #
@@ -230,6 +231,11 @@ apt_fetch() (
 	release=$1 package=$2 arch=$3 version=$4 pool=${6:-} seen=${7:-}
 	cached "$QUS_CACHE/deb/$5.deb" "$5" "$package:$arch $version of $release" pool apt snapshot
 )
+
+# unpack DEB FOLDER – all of its files.
+unpack() {
+	dpkg-deb --extract "$1" "$2" || fail "cannot unpack $1 in $2" "dpkg's own message is above"
+}
 
 # The .dsc is pinned, and has the hashes of the other files.
 source_fetch() (

@@ -39,7 +39,7 @@ docker_root() (
 		rm -rf "$root.part"
 		mkdir "$root.part" || exit
 		echo "$debs" | while read -r deb; do
-			dpkg -x "$deb" "$root.part" || exit
+			unpack "$deb" "$root.part"
 		done || exit
 		mv "$root.part" "$root" || exit
 	fi

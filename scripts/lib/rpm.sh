@@ -24,7 +24,7 @@ fedora_keys() (
 	keys=$QUS_CACHE/rpm/keys-$7
 	if [ ! -d "$keys" ]; then
 		deb=$(apt_fetch "$3" "$4" "$5" "$6" "$7" "$8" "$9") || exit
-		mkdir -p "$keys.$$" && dpkg-deb --extract "$deb" "$keys.$$" && mv "$keys.$$" "$keys" || exit
+		unpack "$deb" "$keys.$$" && mv "$keys.$$" "$keys" || exit
 	fi
 	echo "$keys/usr/share/distribution-gpg-keys"
 )
