@@ -54,6 +54,11 @@ overlay_works() (
 )
 
 docker_up() {
+	case $1 in
+	overlay | '') driver=overlayfs ;;
+	native) driver=native ;;
+	*) misuse "Docker stores images as overlay or native, not $1" ;;
+	esac
 	[ ${#state} -le 60 ] || fail "$state is too long for a folder with sockets" "set QUS_ENGINE_DIR to a shorter one"
 	if docker_runs; then
 		say "the private Docker engine is up already"
@@ -65,11 +70,6 @@ docker_up() {
 	logins=${DOCKER_CONFIG:-$HOME/.docker}
 	note_absent "$logins" /opt/containerd /run/containerd /run/docker /run/runc
 	mkdir -p "$state/config/cli-plugins" "$logins"
-	case $1 in
-	overlay | '') driver=overlayfs ;;
-	native) driver=native ;;
-	*) misuse "Docker stores images as overlay or native, not $1" ;;
-	esac
 	if [ -z "$1" ] && ! overlay_works; then
 		say "no overlay on top of $state: images will be plain directories (slow, large)"
 		driver=native
