@@ -57,7 +57,7 @@ need_pins() {
 
 # this_host – the host that this machine is.
 this_host() {
-	arch=$(dpkg --print-architecture)
+	arch=$(dpkg --print-architecture) || fail "cannot tell which host this machine is" "it takes dpkg: Debian 12 or newer"
 	awk -v arch="$arch" '$2 == arch { print $1; found = 1 } END { exit !found }' manifests/hosts ||
 		fail "this machine's Debian architecture, $arch, is none of the hosts in manifests/hosts"
 }
