@@ -10,7 +10,8 @@ venv() (
 	if [ ! -e "$folder/ready" ]; then
 		say "installing what $1 names into $folder"
 		python3 -m venv --clear "$folder" >&2 || exit
-		"$folder/bin/pip" --quiet --disable-pip-version-check install --require-hashes --only-binary :all: -r "$1" >&2 || exit
+		"$folder/bin/pip" --quiet --disable-pip-version-check install --require-hashes --only-binary :all: -r "$1" >&2 ||
+			fail "cannot install what $1 names" "pip's own message is above; it takes PyPI, or a mirror that pip is configured for"
 		: >"$folder/ready"
 	fi
 	echo "$folder"
