@@ -72,16 +72,19 @@ impl Emulator {
 
     /// Is this file, which the kernel has loaded, the same program? It may be another file with the same bytes, such as another
     /// container's.
-    #[must_use]
-    pub fn is_same_as(&self, loaded: &File) -> bool {
-        let Ok(theirs) = loaded.metadata() else { return false };
-        let ours = &self.metadata;
+    ///
+    /// # Errors
+    /// Those of `fstat` and `read`.
+    pub fn is_same_as(&self, loaded: &File) -> std::io::Result<bool> {
+        let (ours, theirs) = (&self.metadata, loaded.metadata()?);
         if (theirs.dev(), theirs.ino()) == (ours.dev(), ours.ino()) {
-            return true;
+            return Ok(true);
         }
-        let digest_of = |file: &File| file.try_clone().and_then(|mut f| digest(&mut f)).ok();
-        let expected = || self.sum.or_else(|| digest_of(&self.file));
-        theirs.len() == ours.len() && digest_of(loaded).is_some_and(|found| expected() == Some(found))
+        if theirs.len() != ours.len() {
+            return Ok(false);
+        }
+        let digest_of = |file: &File| digest(&mut file.try_clone()?);
+        Ok(digest_of(loaded)? == self.sum.map_or_else(|| digest_of(&self.file), Ok)?)
     }
 
     /// Does the file still hold what was checked? To be asked after registering: a handler also runs what is later written to

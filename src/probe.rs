@@ -9,7 +9,8 @@
 mod programs;
 
 use std::ffi::CString;
-use std::fs::{File, Metadata};
+use std::fs::File;
+use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
@@ -264,9 +265,8 @@ pub(crate) fn run_marked(arches: &[&Arch], mark: Mark) -> Vec<Verdict> {
 /// Runs a program by this emulator, without a handler.
 pub(crate) fn run_by(emulator: &File, arch: &Arch) -> Verdict {
     let started = Instant::now();
-    let raw = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or(Errno::EIO as i32));
     let run = || {
-        let program = sys::program_in_memory(program(arch)).map_err(raw)?;
+        let program = sys::program_in_memory(program(arch)).map_err(errno_of)?;
         let path =
             CString::new(format!("/proc/self/fd/{}", program.as_raw_fd())).map_err(|_| Errno::EINVAL)?;
         sys::exit_code_of(emulator, &[c"qemu", &path], started + CHILD_LIMIT)
@@ -399,8 +399,7 @@ pub(crate) fn is_runnable(machine: Machine) -> bool {
 }
 
 fn start(index: usize, program: &[u8], challenge: &Challenge, limit: Duration) -> Result<Running, Errno> {
-    let raw = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or(Errno::EIO as i32));
-    let program = sys::program_in_memory(program).map_err(raw)?;
+    let program = sys::program_in_memory(program).map_err(errno_of)?;
     let started = Instant::now();
     let (pid, refused) = sys::spawn_traced(&program, challenge.argv0)?;
     let until = started + limit;
@@ -419,14 +418,13 @@ fn settle(
     let verdict = match change {
         Change::Stopped(signal) => {
             // The first stop is that of execve; other signals belong to the program.
-            let passed_on = if signal == libc::SIGTRAP && child.by.is_none() {
-                child.by = Some(loaded(pid, &child.program));
-                None
+            let looked = if signal == libc::SIGTRAP && child.by.is_none() {
+                loaded(pid, &child.program).map(|by| child.by = Some(by)).map(|()| None)
             } else {
-                Some(signal)
+                Ok(Some(signal))
             };
             // A child that can't be detached would stay stopped forever. The next wait reports how it ended.
-            if let Err(errno) = sys::detach(pid, passed_on) {
+            if let Err(errno) = looked.and_then(|passed_on| sys::detach(pid, passed_on)) {
                 child.stuck = Some(errno);
                 sys::end(pid);
             }
@@ -456,27 +454,22 @@ fn settle(
     verdicts.push((running.swap_remove(at).index, verdict));
 }
 
-/// What the kernel has loaded into a child that is stopped at its first instruction.
-fn loaded(pid: Pid, program: &File) -> RanBy {
-    let Ok(exe) = File::open(format!("/proc/{pid}/exe")) else { return RanBy::Unknown };
-    match (identity(&exe), identity(program)) {
-        (Some(loaded), Some(ours)) if loaded == ours => RanBy::Kernel,
-        (Some(_), Some(_)) => RanBy::Interpreter(exe),
-        _ => RanBy::Unknown,
-    }
+/// What the kernel has loaded into a child that is stopped at its first instruction; unknown where /proc doesn't show it.
+fn loaded(pid: Pid, program: &File) -> Result<RanBy, Errno> {
+    let exe = match File::open(format!("/proc/{pid}/exe")) {
+        Ok(exe) => exe,
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
+            return Ok(RanBy::Unknown);
+        }
+        Err(e) => return Err(errno_of(e)),
+    };
+    let identity = |file: &File| file.metadata().map(|m| (m.dev(), m.ino())).map_err(errno_of);
+    let is_program = identity(&exe)? == identity(program)?;
+    Ok(if is_program { RanBy::Kernel } else { RanBy::Interpreter(exe) })
 }
 
-/// Device and inode of an open file.
-pub(crate) type Identity = (u64, u64);
-
-/// The identity of an open file, if it can be read.
-pub(crate) fn identity(file: &File) -> Option<Identity> {
-    file.metadata().map(|m| identity_of(&m)).ok()
-}
-
-/// The identity of a file with that metadata.
-pub(crate) fn identity_of(metadata: &Metadata) -> Identity {
-    (metadata.dev(), metadata.ino())
+fn errno_of(error: std::io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or(Errno::EIO as i32))
 }
 
 #[cfg(test)]

@@ -128,10 +128,10 @@ impl Holder {
         let place = Namespaces::look();
         let mut held = if self.hold.clean { self.held } else { Vec::new() };
         let names = names(&held, mount.binfmt());
-        let depends = |place| see_what_depends(&names, mount.binfmt(), place).err();
-        // That they can't be listed is no reason to leave them.
-        let refused = place.clone().ok().and_then(depends).filter(|e| e.step == Step::Remove);
-        if let Some(error) = refused {
+        let depends = |place| see_what_depends(&names, mount.binfmt(), place);
+        if !held.is_empty()
+            && let Err(error) = place.clone().and_then(depends)
+        {
             report.errors.push(error.hint("they stay; `qus remove --force` removes them all the same"));
             held.clear();
         }
@@ -145,11 +145,11 @@ impl Holder {
     }
 }
 
-/// The names of those handlers that are still those of this run.
+/// The names of those handlers that are still those of this run, or can't be read.
 fn names(held: &[Held], binfmt: &Binfmt) -> Vec<OsString> {
     let is_there = |held: &&Held| {
         let entry = binfmt.entry(&held.undo.rule.name);
-        entry.is_ok_and(|entry| entry.is_some_and(|entry| held.undo.is_of(&entry)))
+        entry.map_or(true, |entry| entry.is_some_and(|entry| held.undo.is_of(&entry)))
     };
     held.iter().filter(is_there).map(|held| OsString::from(&held.undo.rule.name)).collect()
 }
@@ -192,8 +192,12 @@ impl Held {
                         let failed = |e: Error| Error::new(Step::Register, name, e.to_string());
                         mount.link(path, &emulator.file).map_err(failed)?;
                         // On the host, the path leads to whatever is there by now.
-                        let is_same = File::open(path).is_ok_and(|file| emulator.is_same_as(&file));
-                        if !is_same || emulator.sum.is_some() && !emulator.unchanged().unwrap_or(false) {
+                        let is_as_it_was = || -> std::io::Result<bool> {
+                            Ok(emulator.is_same_as(&File::open(path)?)?
+                                && (emulator.sum.is_none() || emulator.unchanged()?))
+                        };
+                        let unread = |e| failed(Error::new(Step::Read, path.to_string_lossy(), e));
+                        if !is_as_it_was().map_err(unread)? {
                             return lost("another process removed it, and its emulator is another one now");
                         }
                     }

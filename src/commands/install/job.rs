@@ -116,11 +116,15 @@ impl Job {
                 Err(failed("this QEMU does not support flag P")
                     .hint("add --preserve-argv0 no, or use a newer QEMU"))
             }
-            Verdict::Ran { by, took, .. } if !self.is_run_by_another(by) => match by {
-                RanBy::Interpreter(file) => self.see_who_may_execute(file).map(|()| *took),
-                _ => Ok(*took),
-            },
-            Verdict::Ran { .. } => Err(failed("another interpreter runs them")),
+            Verdict::Ran { by: RanBy::Interpreter(file), took, .. } => {
+                let unread = |e| Error::new(Step::Read, format!("what runs {} programs", self.arch.name), e);
+                let is_same = self.emulator.as_ref().map_or(Ok(true), |emulator| emulator.is_same_as(file));
+                match is_same.map_err(unread)? {
+                    true => self.see_who_may_execute(file).map(|()| *took),
+                    false => Err(failed("another interpreter runs them")),
+                }
+            }
+            Verdict::Ran { took, .. } => Ok(*took),
             other if other.is_unclear() => {
                 let error = probe::failure(self.arch, other);
                 let more = "--no-prove skips this step";
@@ -144,15 +148,6 @@ impl Job {
             format!("SELinux forbids them to execute an emulator labelled {label}"),
             "run this container with --security-opt label=level:s0; on the host, `chcon -t bin_t` the emulator",
         )
-    }
-
-    /// Is the interpreter known to be another program than this job's emulator?
-    fn is_run_by_another(&self, by: &RanBy) -> bool {
-        let is_another = |file: &File, emulator: &Emulator| !emulator.is_same_as(file);
-        match (by, &self.emulator) {
-            (RanBy::Interpreter(file), Some(emulator)) => is_another(file, emulator),
-            _ => false,
-        }
     }
 
     pub(super) fn result(&self, dry_run: bool) -> TargetResult {

@@ -151,10 +151,23 @@ pub(crate) fn faults(trace: &str, thorough: bool) -> Vec<Fault> {
     faults
 }
 
-/// "There is no such file" is a strange answer about a handler that is there: the run would have to believe it.
+/// "There is no such file" is a strange answer about a handler or a directory that is there, and so is "an automount that does not
+/// answer" (ELOOP): the run would have to believe them.
 fn is_plausible(errno: &str, rest: &str) -> bool {
-    let is_handler = rest.contains("/anchor/qemu-") || rest.contains("/mnt/qemu-") || rest.contains("\"-1\"");
-    errno != "ENOENT" || !is_handler
+    let is_of = |parts: &[&str]| parts.iter().any(|part| rest.contains(part));
+    match errno {
+        "ENOENT" => !is_of(&[
+            "/anchor/qemu-",
+            "/mnt/qemu-",
+            "/register\"",
+            "\"/qus/bin\"",
+            "\"/proc/self\"",
+            "\"/proc/self/ns/",
+            "\"-1\"",
+        ]),
+        "ELOOP" => !is_of(&["/register\"", "\"/proc/self/ns/"]),
+        _ => true,
+    }
 }
 
 /// What a call can answer; none where it never fails. A new call wants a place in the table.
