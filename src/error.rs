@@ -180,6 +180,17 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(shown).collect())
 }
 
+/// A word of a command line, quoted for a shell if it must be; none for one with a quote or with what isn't shown as it is.
+pub(crate) fn quoted(word: &str) -> Option<Cow<'_, str>> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./,:=@+%".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return Some(Cow::Borrowed(word));
+    }
+    let is_shown =
+        !word.contains(['\'', char::REPLACEMENT_CHARACTER]) && matches!(printable(word), Cow::Borrowed(_));
+    is_shown.then(|| Cow::Owned(format!("'{word}'")))
+}
+
 impl From<Errno> for Cause {
     fn from(errno: Errno) -> Self {
         Self::Errno(errno)

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use super::args::is_in;
 use super::{export, is_form, verbs};
 use crate::arch::{near, nearest};
+use crate::error::quoted;
 
 /// The longest line that gets suggestions, in words.
 const WORDS_MAX: usize = 24;
@@ -171,12 +172,5 @@ fn with_dashes(words: &[&str]) -> Option<Vec<String>> {
 
 /// The line, quoted for a shell.
 pub(super) fn shown(line: &[OsString]) -> Option<String> {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./,:=@+%".contains(c);
-    let mut shown = String::new();
-    for word in line {
-        let word = word.to_str().filter(|w| !w.contains(|c: char| c == '\'' || c.is_control()))?;
-        let quote = if word.is_empty() || !word.chars().all(is_plain) { "'" } else { "" };
-        shown += &[" ", quote, word, quote].concat();
-    }
-    Some(shown)
+    line.iter().map(|word| Some(format!(" {}", quoted(word.to_str()?)?))).collect()
 }

@@ -1,5 +1,6 @@
 //! Diagnoses this host. Each problem comes with the command that fixes it. Changes nothing.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -11,7 +12,7 @@ use super::rules::tried_by;
 use crate::anchor::BinfmtMount;
 use crate::arch::{Arch, PREFIX, named};
 use crate::binfmt::USUAL_DIR;
-use crate::error::{Cause, Error, Result};
+use crate::error::{Cause, Error, Result, quoted};
 use crate::host::{self, Confinement};
 use crate::mounts::Instance;
 use crate::outcome::{Finding, Grade, Outcome, Report};
@@ -288,12 +289,20 @@ fn stood_in_for(e: &Entry) -> Option<&str> {
 /// The command that removes a handler.
 fn removal(e: &Entry) -> String {
     match arch_of(&e.name) {
-        Some(arch) => format!("qus remove {}", arch.target),
-        // Another name of a target would be taken for that.
-        None if e.name.starts_with(PREFIX) && named(&e.name).next().is_none() => {
-            format!("qus remove {}", e.name)
+        Some(arch) => return format!("qus remove {}", arch.target),
+        // Another name of a target would be taken for that, and several words for several.
+        None if e.name.starts_with(PREFIX)
+            && named(&e.name).next().is_none()
+            && !e.name.contains(',')
+            && matches!(quoted(&e.name), Some(Cow::Borrowed(_))) =>
+        {
+            return format!("qus remove {}", e.name);
         }
-        None => format!("echo -1 > {USUAL_DIR}/{}", e.name),
+        None => {}
+    }
+    match quoted(&format!("{USUAL_DIR}/{}", e.name)) {
+        Some(file) => format!("echo -1 > {file}"),
+        None => format!("write -1 to its file in {USUAL_DIR}"),
     }
 }
 

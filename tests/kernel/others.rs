@@ -121,6 +121,9 @@ fn what_doctor_says_about_two_handlers_helps() {
     take(&s, "another", "aarch64", "/qemu-other");
     s.step(WRONG);
     s.step(&format!("sh -c \"{fixed}\"; ls /mnt"));
+    take(&s, "qemu-a b", "aarch64", "/qemu-other");
+    s.step(WRONG);
+    s.step(&format!("sh -c \"{fixed}\"; ls /mnt"));
     take(&s, "qemu-arm64", "aarch64", "/qemu-other");
     s.step(WRONG);
     s.compare();
