@@ -187,11 +187,13 @@ fn try_all(way: &Way<'_>) {
     let waiting = Mutex::new(faults.into_iter());
     let wrong = Mutex::new(Vec::new());
     let hits = AtomicUsize::new(0);
+    let is_left_out = std::env::var_os("QUS_TEST_LEFT_OUT").is_some();
     std::thread::scope(|scope| {
         for _ in 0..WIDTH {
             scope.spawn(|| {
                 let Some(mut s) = way.prepared() else { return };
-                loop {
+                // Where it is left out, it is to fail, and once is enough.
+                while !is_left_out || wrong.lock().unwrap().is_empty() {
                     let next = waiting.lock().unwrap().next();
                     let Some(fault) = next else { break };
                     let seen =
