@@ -157,8 +157,12 @@ pub(crate) fn failure(arch: &Arch, verdict: &Verdict) -> Error {
     }
 }
 
-/// Explains that programs in memory can't be executed.
+/// Explains that programs in memory can't be executed, or that an emulator can't.
 fn forbidden() -> String {
+    if run_one(host::build_arch()).ran() {
+        return "their handler's emulator can't be executed: see its mode, its directories, and whether it is on a mount with noexec"
+            .to_owned();
+    }
     let sysctl = std::fs::read_to_string("/proc/sys/vm/memfd_noexec").is_ok_and(|set| set.trim() == "2");
     let by = match Confinement::look() {
         _ if sysctl => "vm.memfd_noexec=2 forbids that; `sysctl vm.memfd_noexec=1` allows it".to_owned(),
@@ -243,14 +247,8 @@ pub(crate) fn run_one(arch: &Arch) -> Verdict {
     run(&[arch]).remove(0)
 }
 
-/// Runs a program of every architecture.
-pub(crate) fn run_every() -> Vec<(&'static Arch, Verdict)> {
-    let every: Vec<_> = ARCHES.iter().collect();
-    every.iter().copied().zip(run(&every)).collect()
-}
-
-/// May a handler run any program? `true` if unknown.
-pub(crate) fn may_run_by_handlers() -> bool {
+/// May a handler take any program? `true` if unknown.
+pub(crate) fn may_be_taken() -> bool {
     let every: Vec<_> = ARCHES.iter().collect();
     let others = every.iter().zip(natives(&every)).filter(|(_, native)| !native.is_yes());
     let programs = others.map(|(arch, _)| marked(arch, [0; 8])).collect();
@@ -365,8 +363,10 @@ pub(crate) type Surveyed = (&'static Arch, Verdict, Native);
 
 /// Tries all architectures, with and without handlers.
 pub(crate) fn survey() -> Vec<Surveyed> {
-    let natives = natives(&ARCHES.iter().collect::<Vec<_>>());
-    run_every().into_iter().zip(natives).map(|((arch, verdict), native)| (arch, verdict, native)).collect()
+    let every: Vec<&'static Arch> = ARCHES.iter().collect();
+    let natives = natives(&every);
+    let verdicts = run(&every).into_iter().zip(natives);
+    every.iter().zip(verdicts).map(|(arch, (verdict, native))| (*arch, verdict, native)).collect()
 }
 
 /// One that could not be tried. If any program runs, programs in memory may be executed: a handler's emulator may not.

@@ -57,6 +57,19 @@ pub(crate) fn owns_file_system(file: &File) -> bool {
     answer == 0 || Errno::last() == Errno::EINVAL
 }
 
+/// Does the mount namespace of this process belong to an outer user namespace? Then nothing can be mounted in it (ioctl_nsfs(2)).
+pub(crate) fn is_in_outer_mount_namespace() -> bool {
+    let Ok(own) = File::open("/proc/self/ns/mnt") else { return false };
+    // SAFETY: the kernel takes no third argument for this request; the descriptor is open during the call.
+    let owner = unsafe { libc::ioctl(own.as_raw_fd(), libc::NS_GET_USERNS) };
+    if owner < 0 {
+        return Errno::last() == Errno::EPERM;
+    }
+    // SAFETY: the kernel has just returned this descriptor, and nothing else owns it.
+    drop(unsafe { OwnedFd::from_raw_fd(owner) });
+    false
+}
+
 /// The SELinux label of a file; `None` without SELinux.
 pub(crate) fn label_of(file: &File) -> Option<String> {
     let mut label = [0_u8; 256];

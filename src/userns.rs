@@ -96,6 +96,7 @@ impl Namespaces {
             // Without CAP_SYS_PTRACE, the namespace of process 1 is hidden, but its mounts are not.
             None => sees_init && mounts::are_shared_with("/proc/1/mountinfo"),
         };
+        let on_host = on_host && !(in_user_namespace && sys::is_in_outer_mount_namespace());
         let host_in_sight = sees_init && !on_host && !in_user_namespace;
         Ok(Self { on_host, host_in_sight, in_user_namespace, is_outer_root, is_users })
     }
@@ -137,7 +138,7 @@ impl Namespaces {
         if seen.iter().any(|dir| self.is_own_mounted(dir).unwrap_or(false)) {
             return Ok(Outer::default());
         }
-        let Some(arches) = run_by_outer_handlers()? else { return Ok(Outer::default()) };
+        let Some(arches) = taken_by_outer_handlers()? else { return Ok(Outer::default()) };
         let mut others = Vec::new();
         for binfmt in seen.into_iter().map(Binfmt::at) {
             if binfmt.is_mounted().unwrap_or(false) && binfmt.is_enabled()? {
@@ -214,33 +215,37 @@ impl Namespaces {
     }
 }
 
-/// The architectures that outer handlers run. `None` if this user namespace has an instance already: the emulator of a program that
-/// runs is on a file system that it mounted, as each anchor of qus is.
+/// The architectures that outer handlers take; without flag `F`, an emulator may be in other root directories alone. `None` if this user
+/// namespace has an instance already: the emulator of a program that runs is on a file system that it mounted, in no mount of this
+/// mount namespace, as with each anchor of qus.
 ///
 /// # Errors
 /// [`Step::Prove`] if programs can't be tried.
-fn run_by_outer_handlers() -> Result<Option<Vec<&'static Arch>>> {
-    if !probe::may_run_by_handlers() {
+fn taken_by_outer_handlers() -> Result<Option<Vec<&'static Arch>>> {
+    if !probe::may_be_taken() {
         return Ok(Some(Vec::new()));
     }
-    let verdicts = probe::run_every();
-    if let Some((arch, verdict)) = verdicts.iter().find(|(_, v)| v.is_unclear()) {
+    let rows = probe::survey();
+    if let Some((arch, verdict, _)) = probe::untried(&rows) {
         return Err(probe::failure(arch, verdict));
     }
     let is_own = |v: &Verdict| match v {
-        Verdict::Ran { by: RanBy::Interpreter(emulator), .. } => sys::owns_file_system(emulator),
+        // A path of an outer handler may lead to such a file system, too, but not past the mounts here.
+        Verdict::Ran { by: RanBy::Interpreter(emulator), .. } => {
+            sys::owns_file_system(emulator) && !mounts::is_mounted_here(emulator)
+        }
         _ => false,
     };
-    if verdicts.iter().any(|(_, v)| is_own(v)) {
+    if rows.iter().any(|(_, verdict, _)| is_own(verdict)) {
         return Ok(None);
     }
-    let by_kernel = |v: &Verdict| matches!(v, Verdict::Ran { by: RanBy::Kernel, .. });
-    let others = verdicts.iter().filter(|(_, v)| v.ran() && !by_kernel(v));
-    let others: Vec<&'static Arch> = others.map(|(arch, _)| *arch).collect();
-    // Untraced programs were run by a handler, unless the kernel runs them natively.
-    let natives = probe::natives(&others).into_iter();
-    let foreign = others.into_iter().zip(natives).filter(|(_, native)| !native.is_yes());
-    Ok(Some(foreign.map(|(arch, _)| arch).collect()))
+    let is_taken = |v: &Verdict| match v {
+        Verdict::Ran { by, .. } => !matches!(by, RanBy::Kernel),
+        Verdict::Refused(errno) => *errno != Errno::ENOEXEC,
+        _ => false,
+    };
+    let taken = rows.into_iter().filter(|(_, verdict, native)| is_taken(verdict) && !native.is_yes());
+    Ok(Some(taken.map(|(arch, ..)| arch).collect()))
 }
 
 /// Does a handler take what this one takes, as far as can be tried? If none does, a nearer binfmt_misc hides it already.

@@ -41,6 +41,8 @@ pub struct Holder {
     pub(super) hold: Hold,
     pub(super) mount: Option<BinfmtMount>,
     pub(super) held: Vec<Held>,
+    /// Targets that were left to third-party handlers, and their names.
+    pub(super) left: Vec<(&'static Arch, String)>,
 }
 
 /// A handler that is held.
@@ -106,10 +108,23 @@ impl Holder {
                 Err(error) => report.errors.push(error),
             }
         }
+        for (arch, name) in &self.left {
+            match mount.binfmt().entry(name) {
+                Ok(Some(entry)) if entry.enabled => {}
+                Ok(_) => {
+                    let why =
+                        format!("{} programs were left to it, and it was removed or disabled", arch.name);
+                    report.errors.push(Error::new(Step::Keep, name.as_str(), why));
+                }
+                Err(error) => report.errors.push(error),
+            }
+        }
         if thoroughly {
-            let arches: Vec<_> = self.held.iter().map(|held| held.arch).collect();
-            let verdicts = self.held.iter().zip(probe::run(&arches));
-            let failures = verdicts.filter(|(_, v)| !v.ran()).map(|(h, v)| probe::failure(h.arch, &v));
+            let arches =
+                self.held.iter().map(|held| held.arch).chain(self.left.iter().map(|(arch, _)| *arch));
+            let arches: Vec<_> = arches.collect();
+            let verdicts = arches.iter().zip(probe::run(&arches));
+            let failures = verdicts.filter(|(_, v)| !v.ran()).map(|(arch, v)| probe::failure(arch, &v));
             report.errors.extend(failures);
         }
     }

@@ -39,6 +39,14 @@ fn a_host_without_a_mount_gets_one_if_something_was_registered() {
 }
 
 #[test]
+fn a_user_namespace_mounts_nothing_in_the_hosts_mount_namespace() {
+    let Some(mut s) = host() else { return };
+    s.step("unshare --user --map-root-user on-host qus install --dry-run arm | head -n 1");
+    s.step("unshare --user --map-root-user on-host qus install arm");
+    s.compare();
+}
+
+#[test]
 fn doctor_reports_the_hosts_mount_not_its_own() {
     let Some(mut s) = host() else { return };
     s.step("on-host qus doctor | grep -A 1 binfmt_misc");

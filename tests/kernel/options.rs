@@ -90,6 +90,31 @@ fn hold_notes_changes_at_once() {
 }
 
 #[test]
+fn hold_watches_what_was_left_to_others() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(
+        "mount -t binfmt_misc b /mnt; cp /qus/bin/qemu-arm-static /emulator
+        qus export binfmt.d arm --path /qus/bin | sed 's|:qemu-arm:|:rosetta:|; s|/qus/bin/[^:]*|/emulator|' >/rosetta
+        cat >/path/lose <<'SH'
+#!/bin/sh
+cat /rosetta >/mnt/register
+qus hold \"$@\" arm >/tmp/out 2>/tmp/err &
+until grep left.alone /tmp/out; do sleep 0.02; done
+echo -1 >/mnt/rosetta
+for i in $(seq 1000); do [ -s /tmp/err ] && break; sleep 0.02; done
+kill -TERM $! 2>&-
+wait $!
+echo exit $?
+cat /tmp/err
+SH
+        chmod +x /path/lose",
+    );
+    s.step("lose");
+    s.step("lose --strict");
+    s.compare();
+}
+
+#[test]
 fn reset_with_files_removes_only_once_they_are_written() {
     let Some(mut s) = Sandbox::new() else { return };
     s.quietly("mount -t binfmt_misc b /mnt; qus install arm s390x; mkdir /files /empty");

@@ -130,6 +130,30 @@ fn what_doctor_says_about_two_handlers_helps() {
 }
 
 #[test]
+fn a_handler_is_not_said_to_run_what_another_runs() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(
+        "mount -t binfmt_misc b /mnt; cp /bin/false /bad; mkdir /other; cp /foreign/busybox-arm /other",
+    );
+    let runs = "chroot /other /busybox-arm uname -m";
+    // Broken, and another that only names a path takes precedence.
+    let by_path =
+        "qus export binfmt.d arm --path /qus/bin --persistent no | sed 's/qemu-arm:/arm:/' >/mnt/register";
+    take(&s, "box-arm", "arm", "/bad");
+    s.quietly(by_path);
+    s.step(&format!("qus install arm; {runs}"));
+    s.step("qus hold arm");
+    s.step("qus -s -- arm");
+    s.step(&format!("qus install --force arm; {runs}"));
+    s.quietly("qus remove arm; echo -1 >/mnt/box-arm; echo -1 >/mnt/arm");
+    take(&s, "qemu-arm", "arm", "/bad");
+    s.quietly(by_path);
+    s.step("qus -s -- arm");
+    s.step(&format!("qus install arm; {runs}"));
+    s.compare();
+}
+
+#[test]
 fn names_that_are_not_text_go_with_all_others_named_qemu() {
     let Some(mut s) = Sandbox::new() else { return };
     s.quietly(

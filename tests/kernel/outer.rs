@@ -47,6 +47,22 @@ fn a_dry_run_foresees_how_a_first_mount_would_end() {
 }
 
 #[test]
+fn outer_handlers_that_name_a_path_are_not_hidden() {
+    let Some(mut s) = with_outer_handlers() else { return };
+    s.quietly(
+        "mkdir -p /v /own /inside/v; qus remove; qus install --persistent no --path /v arm; qus install aarch64
+        cp /qus/bin/qemu-s390x-static /own; cp /qus/bin/qemu-arm-static /inside/v; cp /foreign/busybox-arm /inside
+        echo '/foreign/busybox-aarch64 echo aarch64 runs; chroot /inside /busybox-arm echo arm runs' >/path/arm",
+    );
+    let commands =
+        "list status \"'install --dry-run s390x'\" \"'install --path /own s390x'\" \"'install s390x'\"";
+    // The emulator is on a file system of this user namespace, or only in another root directory.
+    s.step(&format!("inner 'mount -t tmpfs t /v; cp /qus/bin/qemu-arm-static /v; arm; each {commands}'"));
+    s.step(&format!("inner 'arm; each {commands}'"));
+    s.compare();
+}
+
+#[test]
 fn outer_handlers_of_no_target_are_not_hidden_unasked() {
     let Some(mut s) = with_outer_handlers() else { return };
     s.quietly(

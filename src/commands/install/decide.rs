@@ -1,5 +1,7 @@
 //! Decides what to do about each handler. Handlers that are kept, or third-party ones, must work.
 
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use super::check::check;
@@ -69,7 +71,10 @@ impl Site<'_> {
             match job.action.take() {
                 Some(Action::LeaveTo(other)) => self.leave_to(job, &other, &verdict, report),
                 Some(Action::Keep(entry)) => {
-                    let judged = job.judge(&verdict, Flags::parse(&entry.flags));
+                    let judged = match self.runs_instead(&entry, job, &verdict) {
+                        Some(other) => Err(another_runs_them(job, &entry, other)),
+                        None => job.judge(&verdict, Flags::parse(&entry.flags)),
+                    };
                     match (judged, plan::third_party(&job.rule, &self.entries)) {
                         (Ok(took), _) => {
                             job.keep(&entry, Some(took));
@@ -103,12 +108,39 @@ impl Site<'_> {
     }
 
     fn leave_to(&self, job: &mut Job, other: &Entry, verdict: &Verdict, report: &mut Report) {
-        if verdict.ran() {
-            (job.state, job.left_to) = (State::ThirdParty, Some(other.name.clone()));
-            return;
-        }
-        let why = format!("{} takes them, and fails", other.name);
-        let error = Error::new(Step::Prove, format!("{} programs", job.arch.name), why);
+        let by = self.runs_instead(other, job, verdict);
+        // One that only names a path doesn't run them in containers, as `other` might, which has not been seen to run any.
+        let is_enough = |by: &Entry| !self.request.options.persistent || Flags::parse(&by.flags).fix_binary;
+        let error = match by {
+            _ if !verdict.ran() => {
+                let why = format!("{} takes them, and fails", other.name);
+                Error::new(Step::Prove, format!("{} programs", job.arch.name), why)
+            }
+            Some(by) if !is_enough(by) => another_runs_them(job, other, by),
+            _ => {
+                (job.state, job.left_to) = (State::ThirdParty, Some(by.unwrap_or(other).name.clone()));
+                return;
+            }
+        };
         job.fail(error.hint("--force registers a handler that takes precedence over it"), report);
     }
+
+    /// The other handler that is known to have run a program that this one takes, too: its path leads to what did.
+    fn runs_instead(&self, handler: &Entry, job: &Job, verdict: &Verdict) -> Option<&Entry> {
+        let Verdict::Ran { by: RanBy::Interpreter(file), .. } = verdict else { return None };
+        let leads_there = |entry: &Entry| {
+            let identity = |m: Metadata| (m.dev(), m.ino());
+            let at = std::fs::metadata(&entry.interpreter).map(identity).ok();
+            at.is_some() && at == file.metadata().map(identity).ok()
+        };
+        let others = || self.entries.iter().filter(|e| e.enabled && e.name != handler.name);
+        let other = others().find(|e| probe::takes(e, job.arch) && leads_there(e))?;
+        (!leads_there(handler)).then_some(other)
+    }
+}
+
+/// The error where not that handler, but another one has run a program.
+fn another_runs_them(job: &Job, handler: &Entry, by: &Entry) -> Error {
+    let why = format!("{} was not tried: {} runs them here", handler.name, by.name);
+    Error::new(Step::Prove, format!("{} programs", job.arch.name), why)
 }

@@ -106,7 +106,8 @@ impl Site<'_> {
                 emulator: job.emulator.clone(),
             });
         }
-        Holder { held, hold, mount: Some(self.mount) }
+        let left = jobs.iter().filter_map(|job| Some((job.arch, job.left_to.clone()?))).collect();
+        Holder { hold, mount: Some(self.mount), held, left }
     }
 
     /// The error if nothing keeps the handlers.
