@@ -102,7 +102,7 @@ impl BinfmtMount {
         // If this fails, there are other ways to keep the handlers.
         let reach = if look_only { enter_host } else { mount_on_host };
         let host_has_one = place.on_host || place.host_in_sight && sys::in_child(reach).is_ok();
-        let mounted = mounts::mounted(None);
+        let mounted = mounts::mounted(None).unwrap_or_default();
         let binfmt = place.private_mount(at, instance)?;
         mounts::mount_selinux();
         let (trees, covers) = (Vec::new(), Vec::new());

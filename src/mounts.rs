@@ -133,8 +133,11 @@ fn no_binfmt(at: &Path, errno: Errno) -> Error {
 }
 
 /// Is this the root of a binfmt_misc? Another directory may have a file `register`, too.
-pub(crate) fn is_binfmt(root: &File) -> bool {
-    fstatfs(root).is_ok_and(|s| s.filesystem_type() == BINFMT_MISC)
+///
+/// # Errors
+/// Those of `fstatfs`.
+pub(crate) fn is_binfmt(root: &File) -> nix::Result<bool> {
+    Ok(fstatfs(root)?.filesystem_type() == BINFMT_MISC)
 }
 
 /// The error for something that can't be mounted there.
@@ -321,21 +324,24 @@ fn number_of(file: &File) -> Option<String> {
 }
 
 /// Where file systems of this type, or of any, are mounted in this namespace (proc_pid_mountinfo(5)).
-pub(crate) fn mounted(kind: Option<&str>) -> Vec<PathBuf> {
+///
+/// # Errors
+/// Those of reading the table.
+pub(crate) fn mounted(kind: Option<&str>) -> std::io::Result<Vec<PathBuf>> {
     points(&|_, of_kind| kind.is_none_or(|kind| kind.as_bytes() == of_kind))
 }
 
 /// Where the file system with this device number is mounted in this namespace.
 pub(crate) fn mounts_of(device: u64) -> Vec<PathBuf> {
     let device = format!("{}:{}", major(device), minor(device));
-    points(&|of_device, _| of_device == device.as_bytes())
+    points(&|of_device, _| of_device == device.as_bytes()).unwrap_or_default()
 }
 
 /// The mount points of the mounts whose device and type are accepted.
-fn points(is_wanted: &dyn Fn(&[u8], &[u8]) -> bool) -> Vec<PathBuf> {
+fn points(is_wanted: &dyn Fn(&[u8], &[u8]) -> bool) -> std::io::Result<Vec<PathBuf>> {
     // Some kilobytes: the kernel makes all of it again for each piece that is asked for.
     let mut table = Vec::with_capacity(1 << 14);
-    let _ = File::open("/proc/self/mountinfo").and_then(|mut file| file.read_to_end(&mut table));
+    File::open("/proc/self/mountinfo")?.read_to_end(&mut table)?;
     let lines = table.split(|byte| *byte == b'\n');
     let wanted = lines.filter_map(|line| {
         let mut fields = line.split(|byte| *byte == b' ');
@@ -343,7 +349,7 @@ fn points(is_wanted: &dyn Fn(&[u8], &[u8]) -> bool) -> Vec<PathBuf> {
         let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
         is_wanted(device, kind).then(|| unescaped(point))
     });
-    wanted.collect()
+    Ok(wanted.collect())
 }
 
 /// A path as mountinfo shows it: blanks, tabs, newlines and backslashes are three octal digits after a backslash.
@@ -383,7 +389,7 @@ mod tests {
 
     #[test]
     fn the_mount_table_has_proc() {
-        assert!(mounted(Some("proc")).contains(&PathBuf::from("/proc")));
+        assert!(mounted(Some("proc")).unwrap().contains(&PathBuf::from("/proc")));
         let device = |path: &str| std::fs::metadata(path).unwrap().dev();
         let of_proc = mounts_of(device("/proc"));
         assert!(of_proc.contains(&PathBuf::from("/proc")) && !of_proc.contains(&PathBuf::from("/")));

@@ -111,7 +111,7 @@ impl Namespaces {
     /// Is the binfmt_misc of this user namespace mounted at `dir`? It may be an inherited outer one.
     ///
     /// # Errors
-    /// [`Step::List`], [`Step::Open`].
+    /// [`Step::List`], [`Step::Open`], [`Step::Read`].
     pub(crate) fn is_own_mounted(self, dir: &Path) -> Result<bool> {
         if !Binfmt::at(dir).is_mounted()? {
             return Ok(false);
@@ -119,8 +119,10 @@ impl Namespaces {
         let root = File::open(dir).map_err(|e| Error::new(Step::Open, dir.display().to_string(), e))?;
         // Its files belong to the root user of the namespace that mounted it, who may be root here as well.
         // In /proc there are no files that anyone has made.
-        let is_binfmt = dir == Path::new(USUAL_DIR) || mounts::is_binfmt(&root);
-        let is_roots = is_binfmt && root.metadata().is_ok_and(|m| m.uid() == 0);
+        let unread = |e| Error::new(Step::Read, dir.display().to_string(), e);
+        let is_binfmt =
+            dir == Path::new(USUAL_DIR) || mounts::is_binfmt(&root).map_err(|e| unread(e.into()))?;
+        let is_roots = is_binfmt && root.metadata().map_err(unread)?.uid() == 0;
         Ok(is_roots && (!self.in_user_namespace || !self.is_outer_root || sys::owns_file_system(&root)))
     }
 
@@ -128,15 +130,21 @@ impl Namespaces {
     /// already.
     ///
     /// # Errors
-    /// [`Step::Prove`] if programs can't be tried; [`Step::List`].
+    /// [`Step::Prove`] if programs can't be tried; [`Step::List`], [`Step::Open`] or [`Step::Read`] if it can't be seen.
     pub(crate) fn outer(self, at: Option<&Path>) -> Result<Outer> {
         if !self.in_user_namespace {
             return Ok(Outer::default());
         }
-        let mut seen = mounts::mounted(Some("binfmt_misc"));
+        let unread = |e| Error::new(Step::Read, "/proc/self/mountinfo", e);
+        let mut seen = mounts::mounted(Some("binfmt_misc")).map_err(unread)?;
         seen.extend([at.unwrap_or(Path::new(USUAL_DIR)).to_owned()]);
-        if seen.iter().any(|dir| self.is_own_mounted(dir).unwrap_or(false)) {
-            return Ok(Outer::default());
+        let mut unclear = None;
+        for dir in &seen {
+            match self.is_own_mounted(dir) {
+                Ok(true) => return Ok(Outer::default()),
+                Ok(false) => {}
+                Err(error) => unclear = Some(error),
+            }
         }
         let Some(arches) = taken_by_outer_handlers()? else { return Ok(Outer::default()) };
         let mut others = Vec::new();
@@ -150,7 +158,11 @@ impl Namespaces {
                 }
             }
         }
-        Ok(Outer { arches, others })
+        match unclear {
+            // They may be its own.
+            Some(error) if !(arches.is_empty() && others.is_empty()) => Err(error),
+            _ => Ok(Outer { arches, others }),
+        }
     }
 
     /// A binfmt_misc to list, mounted in a private mount namespace if necessary.

@@ -151,8 +151,8 @@ pub(crate) fn faults(trace: &str, thorough: bool) -> Vec<Fault> {
     faults
 }
 
-/// "There is no such file" is a strange answer about a handler or a directory that is there, and so is "an automount that does not
-/// answer" (ELOOP): the run would have to believe them.
+/// "There is no such file" is a strange answer about a handler or a directory that is there, and so are "an automount that does not
+/// answer" (ELOOP) and "another's file system" (EPERM): the run would have to believe them.
 fn is_plausible(errno: &str, rest: &str) -> bool {
     let is_of = |parts: &[&str]| parts.iter().any(|part| rest.contains(part));
     match errno {
@@ -165,6 +165,7 @@ fn is_plausible(errno: &str, rest: &str) -> bool {
             "\"/proc/self/ns/",
             "\"-1\"",
         ]),
+        "EPERM" => !is_of(&["FITHAW"]),
         "ELOOP" => !is_of(&["/register\"", "\"/proc/self/ns/"]),
         _ => true,
     }
