@@ -105,8 +105,8 @@ fn doubled(arg: &OsStr) -> OsString {
 #[derive(Default)]
 struct TargetNames {
     named: Vec<&'static str>,
-    /// Handlers named `qemu-*` that belong to no target, which can only be removed.
-    handlers: Vec<String>,
+    /// Full names `qemu-*` other than those of the targets' handlers, which are removed, and the targets that they name otherwise.
+    handlers: Vec<(String, Option<&'static str>)>,
     all: bool,
 }
 
@@ -120,17 +120,26 @@ impl TargetNames {
         for name in names {
             if name.eq_ignore_ascii_case("all") {
                 self.all = true;
-            } else if let Some(arch) = arch::named(name).next() {
-                if !self.named.contains(&arch.target) {
-                    self.named.push(arch.target);
-                }
-            } else if name.len() > PREFIX.len() && name.starts_with(PREFIX) && !name.contains('/') {
-                self.handlers.push(name.to_owned());
+                continue;
+            }
+            let target = arch::named(name).next().map(|arch| arch.target);
+            let is_handler = name.len() > PREFIX.len() && name.starts_with(PREFIX) && !name.contains('/');
+            if is_handler && !ARCHES.iter().any(|arch| arch.handler_name() == name) {
+                self.handlers.push((name.to_owned(), target));
             } else {
-                return Err(unknown_target(name));
+                add(&mut self.named, target.ok_or_else(|| unknown_target(name))?);
             }
         }
         Ok(())
+    }
+
+    /// The targets, where full names of handlers are names of targets, too.
+    fn targets(&self) -> Result<Vec<&'static str>> {
+        let mut named = self.named.clone();
+        for (name, target) in &self.handlers {
+            add(&mut named, target.ok_or_else(|| unknown_target(name))?);
+        }
+        Ok(named)
     }
 
     /// `all`, or no name?
@@ -140,6 +149,12 @@ impl TargetNames {
 
     const fn is_empty(&self) -> bool {
         !self.all && self.named.is_empty() && self.handlers.is_empty()
+    }
+}
+
+fn add(named: &mut Vec<&'static str>, target: &'static str) {
+    if !named.contains(&target) {
+        named.push(target);
     }
 }
 

@@ -172,8 +172,8 @@ pub struct Hold {
 pub struct Remove {
     /// Of which targets. All, or all but some, includes handlers named `qemu-*` of no known target.
     pub targets: Targets,
-    /// Full names of other handlers, `qemu-*`.
-    pub handlers: Vec<String>,
+    /// Full names of other handlers, `qemu-*`, with the target that is meant if no handler has that name; or patterns of names.
+    pub handlers: Vec<(String, Option<&'static str>)>,
     /// Full names of handlers to leave, whatever is requested.
     pub spared: Vec<String>,
     /// Remove them even if third-party handlers vanish with them.
@@ -190,6 +190,28 @@ impl Remove {
     pub const fn of(targets: Targets) -> Self {
         Self { targets, handlers: Vec::new(), spared: Vec::new(), force: false, dry_run: false, mount: None }
     }
+}
+
+/// Does the name match a pattern with `*` (anything) and `?` (one byte)? Only the last `*` is ever extended, so the time is at
+/// most the product of both lengths.
+#[must_use]
+pub fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut p, mut n, mut star) = (0, 0, None);
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, n));
+                p += 1;
+            }
+            Some(c) if *c == b'?' || *c == name[n] => (p, n) = (p + 1, n + 1),
+            _ => {
+                let Some((at, taken)) = star else { return false };
+                star = Some((at, taken + 1));
+                (p, n) = (at + 1, taken + 1);
+            }
+        }
+    }
+    pattern[p..].iter().all(|c| *c == b'*')
 }
 
 /// The format of a file with handlers.

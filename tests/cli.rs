@@ -432,24 +432,46 @@ fn export_formats_are_handlers_or_files_that_run_qus() {
 }
 
 #[test]
-fn handlers_of_no_target_can_only_be_removed() {
+fn full_names_of_handlers_can_only_be_removed() {
     let removes = |line: &str, handlers: &[&str], targets: &[&'static str]| {
-        let handlers = handlers.iter().map(|h| (*h).to_owned()).collect();
-        let remove = Command::Remove(Remove { handlers, ..Remove::of(these(targets)) });
-        assert_eq!(asked(line).unwrap().commands[0], remove, "{line}");
+        let target = |name: &str| qus::arch::named(name).next().map(|arch| arch.target);
+        let handlers = handlers.iter().map(|h| ((*h).to_owned(), target(h))).collect();
+        let Command::Remove(remove) = asked(line).unwrap().commands.swap_remove(0) else { panic!("{line}") };
+        let spared = remove.spared.clone();
+        assert_eq!(remove, Remove { handlers, spared, ..Remove::of(these(targets)) }, "{line}");
     };
     removes("qus remove qemu-cris", &["qemu-cris"], &[]);
     removes("qus -- -r qemu-cris", &["qemu-cris"], &[]);
     removes("qus -- qemu-cris,arm -r", &["qemu-cris"], &["arm"]);
     removes("qus --uninstall qemu-cris,qemu-nios2", &["qemu-cris", "qemu-nios2"], &[]);
     removes("qus remove qemu-cris arm s390x --except arm", &["qemu-cris"], &["s390x"]);
-    removes("qus remove qemu-arm qemu-aarch64-static", &[], &["arm", "aarch64"]);
+    removes("qus remove qemu-arm qemu-microblaze-baab", &[], &["arm", "microblaze"]);
+    removes("qus remove qemu-armhf qemu-aarch64-static", &["qemu-armhf", "qemu-aarch64-static"], &[]);
+    removes("qus --uninstall qemu-armhf,arm", &["qemu-armhf"], &["arm"]);
+    for line in ["qus remove qemu-*", "qus -- -r qemu-*", "qus -- qemu-* -r"] {
+        removes(line, &["qemu-*"], &[]);
+    }
+    removes("qus --uninstall sparc*,qemu-cr?s", &["sparc*", "qemu-cr?s"], &[]);
+    // What is excepted stays, whatever names it.
+    let spared = |line: &str| match command(line) {
+        Command::Remove(Remove { handlers, spared, .. }) => (handlers, spared),
+        other => panic!("{other:?}"),
+    };
+    let named = |name: &str| vec![name.to_owned()];
+    assert_eq!(spared("qus remove qemu-* --except arm"), (vec![("qemu-*".into(), None)], named("qemu-arm")));
+    assert_eq!(spared("qus remove qemu-armhf --except arm").0, [("qemu-armhf".into(), None)]);
+    assert_eq!(spared("qus remove --except qemu-armhf"), (vec![], named("qemu-armhf")));
     assert_eq!(command("qus remove all qemu-cris"), Command::Remove(Remove::of(Targets::All)));
     for line in [
         "qus remove cris",
         "qus remove qemu-",
         "qus remove qemu-../status",
         "qus remove --except qemu-cris",
+        "qus remove qemu-armhf --except qemu-armhf",
+        "qus remove arm*",
+        "qus --uninstall qemo-*",
+        "qus install qemu-*",
+        "qus install qemu-armhf --except arm",
         "qus install qemu-cris",
         "qus -- qemu-cris",
         "qus --install qemu-cris",

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use lexopt::Arg;
 
-use super::{Env, Invocation, TargetNames, host, path, text, unknown_target, variable};
+use super::{Env, Invocation, TargetNames, host, path, text, variable};
+use crate::arch::{ARCHES, Arch};
 use crate::error::{Error, Result};
 use crate::request::{Command, Export, Format, HandlerOptions, Hold, Install, Remove, Targets};
 
@@ -146,26 +147,22 @@ impl Given {
         Ok(true)
     }
 
-    /// The targets without those of `--except`.
-    fn left(&self) -> Result<Targets> {
-        let (targets, except) = (&self.targets, &self.except);
-        let is_left = |t: &&'static str| !except.named.contains(t);
-        let left = match targets.is_everything() {
-            true if except.is_empty() => return Ok(Targets::All),
-            true => Targets::AllBut(except.named.clone()),
-            false => Targets::These(targets.named.iter().copied().filter(is_left).collect()),
+    /// These targets without those of `--except`. If nothing else is requested, some must be left.
+    fn left(&self, named: &[&'static str], has_more: bool) -> Result<Targets> {
+        let except = self.except.targets()?;
+        let left = match self.targets.is_everything() {
+            true if self.except.is_empty() => return Ok(Targets::All),
+            true => Targets::AllBut(except),
+            false => Targets::These(named.iter().copied().filter(|t| !except.contains(t)).collect()),
         };
-        match except.handlers.first() {
-            Some(handler) => Err(unknown_target(handler)),
-            None if except.all || left.rows().next().is_none() && targets.handlers.is_empty() => {
-                Err(Error::usage("--except excludes every target"))
-            }
-            None => Ok(left),
+        match self.except.all || !has_more && left.rows().next().is_none() {
+            true => Err(Error::usage("--except excludes every target")),
+            false => Ok(left),
         }
     }
 
     pub(super) fn targets(&self) -> Result<Targets> {
-        self.targets.handlers.first().map_or_else(|| self.left(), |handler| Err(unknown_target(handler)))
+        self.left(&self.targets.targets()?, false)
     }
 
     pub(super) fn install(&self) -> Result<Command> {
@@ -174,10 +171,20 @@ impl Given {
 
     pub(super) fn remove(&self) -> Result<Command> {
         let Install { force, dry_run, ref mount, .. } = self.install;
-        let is_named = !self.targets.is_everything();
-        let handlers = if is_named { self.targets.handlers.clone() } else { Vec::new() };
+        let except = self.except.targets()?;
+        let mut spared: Vec<_> = self.except.handlers.iter().map(|(name, _)| name.clone()).collect();
+        let mut handlers = self.targets.handlers.clone();
+        handlers.retain(|(name, _)| !self.targets.all && !spared.contains(name));
+        if !handlers.is_empty() {
+            let excepted = ARCHES.iter().filter(|arch| except.contains(&arch.target));
+            spared.extend(excepted.map(Arch::handler_name));
+        }
+        for (_, target) in &mut handlers {
+            *target = target.filter(|target| !except.contains(target));
+        }
+        let targets = self.left(&self.targets.named, !handlers.is_empty())?;
         let mount = mount.clone();
-        Ok(Command::Remove(Remove { handlers, force, dry_run, mount, ..Remove::of(self.left()?) }))
+        Ok(Command::Remove(Remove { targets, handlers, spared, force, dry_run, mount }))
     }
 
     /// Files for the host's own tools, by default where these look for them.

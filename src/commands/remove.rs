@@ -15,7 +15,7 @@ use crate::error::{Cause, Error, Result, Step};
 use crate::outcome::{Outcome, Report, State, TargetResult};
 use crate::plan::depends_on;
 use crate::probe;
-use crate::request::Remove;
+use crate::request::{Remove, matches};
 use crate::rule::Entry;
 use crate::userns::{Namespaces, STILL_HIDDEN};
 
@@ -61,8 +61,8 @@ pub(super) fn remove(request: &Remove, report: &mut Report) -> Done {
         held.sort_unstable();
         report.note(format!("a `qus hold` that still runs registers its own again: {}", held.join(" ")));
     }
-    note_who_runs_them_still(request, &binfmt, report);
     results.sort_by(|a, b| a.name.cmp(&b.name));
+    note_who_runs_them_still(request, &results, &binfmt, report);
     let in_user_namespace = place.in_user_namespace;
     if in_user_namespace && !request.dry_run && results.iter().any(|result| result.state == State::Removed) {
         report.note(STILL_HIDDEN);
@@ -70,12 +70,12 @@ pub(super) fn remove(request: &Remove, report: &mut Report) -> Done {
     Ok(Outcome::Targets { results, dry_run: request.dry_run, in_user_namespace })
 }
 
-/// The handlers to remove: all named `qemu-*`, or those of the targets, and what an interrupted run left beside them.
+/// The handlers to remove: all named `qemu-*`, or those of the targets and names, and what an interrupted run left beside them.
 fn names(request: &Remove, binfmt: &Binfmt) -> Result<Vec<OsString>> {
     // Any bytes may follow the prefix.
     let is_ours = |n: &OsString| n.as_bytes().starts_with(PREFIX.as_bytes());
     let is_spared = |n: &OsString| request.spared.iter().any(|spared| n == spared.as_str());
-    let there = binfmt.names()?.into_iter().filter(|n| is_ours(n) && !is_spared(n));
+    let there: Vec<_> = binfmt.names()?.into_iter().filter(|n| is_ours(n) && !is_spared(n)).collect();
     let is_beside = |name: &OsString, names: &[OsString]| {
         let handler = name.to_str().and_then(tried_by);
         let is_signed = || matches!(binfmt.entry(name), Ok(Some(e)) if e.signature().is_some());
@@ -85,12 +85,31 @@ fn names(request: &Remove, binfmt: &Binfmt) -> Result<Vec<OsString>> {
         let is_requested = |a: &Arch| request.targets.rows().any(|row| row.name == a.name);
         let kept = ARCHES.iter().filter(|a| !is_requested(a));
         let kept: Vec<_> = kept.map(|a| OsString::from(a.handler_name())).collect();
-        return Ok(there.filter(|n| !kept.contains(n) && !is_beside(n, &kept)).collect());
+        return Ok(there.into_iter().filter(|n| !kept.contains(n) && !is_beside(n, &kept)).collect());
     }
-    let targets = request.targets.rows().map(|a| OsString::from(a.handler_name()));
-    let mut names: Vec<_> = targets.chain(request.handlers.iter().map(OsString::from)).collect();
-    let beside: Vec<_> = there.filter(|n| !names.contains(n) && is_beside(n, &names)).collect();
+    let spared: Vec<_> = request.spared.iter().map(OsString::from).collect();
+    let mut names: Vec<_> = request.targets.rows().map(|a| OsString::from(a.handler_name())).collect();
+    for (word, target) in &request.handlers {
+        let is_meant = |name: &&OsString| {
+            let short = &name.as_bytes()[PREFIX.len()..];
+            let is_named = |name: &[u8]| matches(word.as_bytes(), name);
+            (is_named(name.as_bytes()) || is_named(short)) && !is_beside(name, &spared)
+        };
+        match target {
+            _ if there.iter().any(|name| name == word.as_str()) => names.push(word.into()),
+            Some(target) => {
+                let rows = ARCHES.iter().filter(|arch| arch.target == *target);
+                names.extend(rows.map(|arch| OsString::from(arch.handler_name())));
+            }
+            None if word.contains(['*', '?']) => names.extend(there.iter().filter(is_meant).cloned()),
+            None => names.push(word.into()),
+        }
+    }
+    let beside = |n: &OsString| !names.contains(n) && is_beside(n, &names);
+    let beside: Vec<_> = there.into_iter().filter(beside).collect();
     names.extend(beside);
+    names.sort_unstable();
+    names.dedup();
     Ok(names)
 }
 
@@ -120,12 +139,17 @@ pub(super) fn see_what_depends(names: &[OsString], binfmt: &Binfmt, place: Names
 }
 
 /// Notes handlers of other names that run the same programs.
-fn note_who_runs_them_still(request: &Remove, binfmt: &Binfmt, report: &mut Report) {
+fn note_who_runs_them_still(
+    request: &Remove,
+    results: &[TargetResult],
+    binfmt: &Binfmt,
+    report: &mut Report,
+) {
     let Ok(entries) = binfmt.entries() else { return };
     if !request.targets.are_named() || request.dry_run {
         return;
     }
-    for arch in request.targets.rows() {
+    for arch in ARCHES.iter().filter(|arch| results.iter().any(|result| result.name == arch.name)) {
         for other in entries.iter().filter(|e| probe::takes(e, arch)) {
             report.note(format!("{} still runs {} programs", other.name, arch.name));
         }

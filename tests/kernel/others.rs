@@ -168,6 +168,33 @@ fn names_that_are_not_text_go_with_all_others_named_qemu() {
 }
 
 #[test]
+fn full_names_and_patterns_remove_what_is_there() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly("mount -t binfmt_misc b /mnt; qus install arm s390x riscv64");
+    take(&s, "qemu-armhf", "arm", "/qus/bin/qemu-arm-static");
+    take(&s, "qemu-cris", "sh4", "/qus/bin/qemu-sh4-static");
+    s.step("qus remove qemu-armhf");
+    s.step("qus remove qemu-armhf");
+    for (name, line) in [
+        ("qemu-armhf", "qus -- -r 'qemu-arm*'"),
+        ("qemu-a*", "qus remove 'qemu-a*'; qus remove 'qemu-none*'"),
+    ] {
+        take(&s, name, "arm", "/qus/bin/qemu-arm-static");
+        s.step(line);
+        s.step("ls /mnt");
+    }
+    // What an interrupted run left beside an excepted handler may run its programs.
+    s.quietly(
+        r"printf %s ':qemu-s390x.new:M::\x7fELF\x02\x02\x01\x00qus\x00abcd::/bin/true:' >/mnt/register",
+    );
+    s.step("qus remove 'qemu-*' --except arm,s390x --dry-run");
+    s.step("qus --uninstall 'qemu-cr*,risc*,qemu-none*' | sed -n '/emulators/,/]/p'");
+    s.step("qus remove 'qemu-*'");
+    s.step("qus list");
+    s.compare();
+}
+
+#[test]
 fn a_stale_handler_of_the_same_name_is_replaced() {
     let Some(mut s) = Sandbox::new() else { return };
     s.quietly("mount -t binfmt_misc b /mnt; cp /qus/bin/qemu-aarch64-static /stale; cp /bin/false /broken");
