@@ -59,10 +59,13 @@ pub(super) fn remove(request: &Remove, report: &mut Report) -> Done {
     }
     if !held.is_empty() {
         held.sort_unstable();
-        report.note(format!("a `qus hold` that still runs registers its own again: {}", held.join(" ")));
+        let held = held.join(" ");
+        report.note(format!(
+            "a `qus hold` registered these, and registers them again if it still runs: {held}"
+        ));
     }
     results.sort_by(|a, b| a.name.cmp(&b.name));
-    note_who_runs_them_still(request, &results, &binfmt, report);
+    note_who_takes_them_still(request, &results, &binfmt, report);
     let in_user_namespace = place.in_user_namespace;
     if in_user_namespace && !request.dry_run && results.iter().any(|result| result.state == State::Removed) {
         report.note(STILL_HIDDEN);
@@ -138,8 +141,8 @@ pub(super) fn see_what_depends(names: &[OsString], binfmt: &Binfmt, place: Names
     ))
 }
 
-/// Notes handlers of other names that run the same programs.
-fn note_who_runs_them_still(
+/// Notes handlers of other names that take the same programs.
+fn note_who_takes_them_still(
     request: &Remove,
     results: &[TargetResult],
     binfmt: &Binfmt,
@@ -151,7 +154,7 @@ fn note_who_runs_them_still(
     }
     for arch in ARCHES.iter().filter(|arch| results.iter().any(|result| result.name == arch.name)) {
         for other in entries.iter().filter(|e| probe::takes(e, arch)) {
-            report.note(format!("{} still runs {} programs", other.name, arch.name));
+            report.note(format!("{} still takes {} programs", other.name, arch.name));
         }
     }
 }
