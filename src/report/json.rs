@@ -167,6 +167,7 @@ fn target(line: &TargetResult) -> Json {
         ("verified", Json::Bool(line.verified)),
         ("proof_us", line.proof.map_or(Json::Null, microseconds)),
         ("keeper", Json::or_null(line.keeper.map(keeper_key))),
+        ("left_to", Json::or_null(line.left_to.clone())),
         ("rule", Json::or_null(line.rule.clone())),
     ])
 }

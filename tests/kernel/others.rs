@@ -63,6 +63,7 @@ fn a_third_party_handler_is_overridden_only_by_force() {
     s.quietly(ENTRIES);
     let before = s.quietly(SHOW);
     s.step("qus -s -- -p aarch64");
+    s.step("qus install --json aarch64 arm | grep -E 'state|left_to'; qus remove arm");
     s.step("qus -s -- -p --force aarch64");
     s.step("/foreign/busybox-aarch64 uname -m");
     s.step("qus -- -r aarch64");
