@@ -192,6 +192,6 @@ const fn keeper_text(keeper: Keeper, in_user_namespace: bool) -> &'static str {
         }
         Keeper::Anchor => "until the next boot (anchored: the handlers hold the mount of binfmt_misc)",
         Keeper::Unseen => "as long as something that qus cannot see holds binfmt_misc",
-        Keeper::Process => "as long as this process runs, which registers them again if removed",
+        Keeper::Process => "as long as this process runs",
     }
 }
