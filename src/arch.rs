@@ -237,7 +237,7 @@ pub fn near<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Vec<&'
 }
 
 /// Edits (insertions, deletions, substitutions, neighbours swapped) between two names: optimal string alignment.
-fn distance(a: &str, b: &str) -> usize {
+pub(crate) fn distance(a: &str, b: &str) -> usize {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     let mut d = vec![vec![0; b.len() + 1]; a.len() + 1];
     for i in 0..=a.len() {

@@ -514,6 +514,9 @@ fn suggested_lines_do_what_was_intended() {
         ("qus --hold --dry-run", "qus hold --dry-run"),
         ("qus --remove arm", "qus remove arm"),
         ("qus -- remove arm", "qus remove arm"),
+        ("qus -- uninstall arm", "qus remove arm"),
+        ("qus -s -- register -p arm", "qus install arm"),
+        ("qus sparce", "qus install sparc"),
         ("qus -s -- install -p arm", "qus install arm"),
         ("qus -- list", "qus list"),
         ("qus ls", "qus list"),
@@ -565,6 +568,10 @@ fn suggested_lines_do_what_was_intended() {
     // What does more or other than what was typed is never a hint.
     for typed in [
         "qus restore",
+        "qus start",
+        "qus start arm",
+        "qus space",
+        "qus -- un arm",
         "qus move arm",
         "qus -d",
         "qus -sd arm",

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use super::args::is_in;
 use super::{export, is_form, verbs};
-use crate::arch::{near, nearest};
+use crate::arch::{distance, near, nearest};
 use crate::error::quoted;
 
 /// The longest line that gets suggestions, in words.
@@ -65,11 +65,10 @@ pub(super) fn lines(args: &[OsString]) -> Vec<(bool, Vec<OsString>)> {
     for (verb, words) in
         [Some((&first, more)), dashes.and_then(|at| rest[at + 1..].split_first())].into_iter().flatten()
     {
-        let is_default = |w: &str| ["install", "hold"].contains(verb) && ["-s", "-p", "--"].contains(&w);
-        if verbs::is_verb(verb) {
-            let words: Vec<_> = words.iter().copied().filter(|w| !is_default(w)).collect();
-            add(is_option, &[verb], &words);
-        }
+        let Some(verb) = meant(verb) else { continue };
+        let is_default = |w: &str| ["install", "hold"].contains(&verb) && ["-s", "-p", "--"].contains(&w);
+        let words: Vec<_> = words.iter().copied().filter(|w| !is_default(w)).collect();
+        add(is_option, &[verb], &words);
     }
     if is_word {
         add(is_option, &["install"], rest);
@@ -90,8 +89,7 @@ pub(super) fn lines(args: &[OsString]) -> Vec<(bool, Vec<OsString>)> {
         let words = || VERBS.iter().flat_map(|v| v.split(' ')).filter(|w| *w == typed || is_guessed(w));
         let abbreviated = words().filter(|w| typed.len() >= 3 && w.starts_with(typed));
         for word in abbreviated.chain(near(typed, words())) {
-            let names = VERBS.iter().find(|names| is_in(names, word)).copied();
-            let verb = names.and_then(|n| n.split(' ').next()).unwrap_or(word);
+            let verb = meant(word).unwrap_or(word);
             add(is_option || word != typed, &[verb], more);
         }
         if export::is_format(first) {
@@ -100,7 +98,10 @@ pub(super) fn lines(args: &[OsString]) -> Vec<(bool, Vec<OsString>)> {
         // An option or a format isn't a target.
         let is_known = is_option || is_in(OPTIONS, first) || export::is_format(first);
         let nearest = if is_known { Vec::new() } else { nearest(first) };
-        nearest.iter().for_each(|target| add(false, &["install", target], more));
+        // Of letters alone, it may be any word: `start` isn't `sparc`.
+        let is_text = first.bytes().all(|b| b.is_ascii_lowercase());
+        let nearest = nearest.iter().filter(|target| !is_text || distance(first, target) < 2);
+        nearest.for_each(|target| add(false, &["install", target], more));
     }
     if let Some(at) = rest.iter().position(|w| is_mistyped(w)) {
         let (name, value) = rest[at].split_at(rest[at].find('=').unwrap_or(rest[at].len()));
@@ -112,6 +113,11 @@ pub(super) fn lines(args: &[OsString]) -> Vec<(bool, Vec<OsString>)> {
         }
     }
     lines
+}
+
+/// The verb that this is a word for.
+fn meant(word: &str) -> Option<&'static str> {
+    VERBS.iter().find(|names| is_in(names, word))?.split(' ').next()
 }
 
 /// Mistyped words seldom begin with another letter: `list-all` isn't `install`.
