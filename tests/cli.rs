@@ -152,6 +152,15 @@ fn an_empty_directory_or_unknown_host_is_wrong_usage() {
         "qus -- -s -e '' arm",
         "qus -- -d --exportdir= arm",
         "qus --systemd ALL -e ''",
+        "qus install --path '' arm",
+        "qus verify --path=",
+        "qus run --path '' x",
+        "qus export binfmt.d --path '' arm",
+        "qus -s -- -Q '' arm",
+        "qus -- --path= arm",
+        "qus --reset -p yes --qemu-path ''",
+        "qus --mount '' --install arm",
+        "qus --mount= --uninstall arm",
     ] {
         assert_eq!(asked(line).unwrap_err().hint.as_deref(), Some("is a shell variable unset?"), "{line}");
     }

@@ -59,7 +59,7 @@ impl Words {
         self.0.value().map_err(|e| misuse(&e)).and_then(text)
     }
 
-    /// The value of the last option, a directory to write to. An empty one would be that of the caller.
+    /// The value of the last option, a directory. An empty one would be that of the caller.
     pub(super) fn dir(&mut self, option: &str) -> Result<PathBuf> {
         match self.value()? {
             dir if dir.is_empty() => {
@@ -140,7 +140,7 @@ impl Given {
             "-p" | "--persistent" => options.persistent = words.is_yes(option)?,
             "-c" | "--credential" | "--credentials" => options.credentials = words.is_yes(option)?,
             "-g" | "--preserve-argv0" => options.preserve_argv0 = Some(words.is_yes(option)?),
-            "-Q" | "--path" | "--qemu-path" => options.dir = Some(PathBuf::from(words.value()?)),
+            "-Q" | "--path" | "--qemu-path" => options.dir = Some(words.dir(option)?),
             "-F" | "--suffix" | "--qemu-suffix" => options.suffix = words.value()?,
             _ => return Ok(false),
         }

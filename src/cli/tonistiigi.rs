@@ -30,7 +30,7 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Invocation> {
         match word.option.as_str() {
             "--install" => install = Some(words.value()?),
             "--uninstall" => uninstall = Some(words.value()?),
-            "--mount" => given.install.mount = Some(words.value()?.into()),
+            "--mount" => given.install.mount = Some(words.dir(&word.option)?),
             "--version" => return Ok(at_once(Command::Version(options(env)?), args)),
             o if is_form(o) && given.take(o, &mut words)? => {}
             _ => return Err(word.refused().hint("`qus --help` lists the commands")),

@@ -1,6 +1,6 @@
 //! (requested, emulators, native) → a job for each handler, a result for the rest.
 
-use std::path::Path;
+use std::path::{Path, absolute};
 
 use nix::errno::Errno;
 
@@ -210,10 +210,10 @@ fn remarks(jobs: &[Job], dir: Option<&EmulatorDir>, options: &HandlerOptions, re
         report.note(format!("no {}: the emulators are not verified", path.join(SUMS).display()));
     }
     if !options.persistent {
-        let file = format!("{PREFIX}TARGET{}", options.suffix);
+        let file = path.join(format!("{PREFIX}TARGET{}", options.suffix));
         report.note(format!(
             "without -p the emulator is looked up at exec time: every container needs {}",
-            path.join(file).display()
+            absolute(&file).unwrap_or(file).display()
         ));
     }
 }
