@@ -84,6 +84,28 @@ fn directories_without_emulators_are_refused() {
     s.quietly("cp /qus/bin/qemu-arm-static /own; chmod 0 /own/*");
     s.step("setpriv --bounding-set=-dac_override,-dac_read_search qus -s -- -p -Q /own arm");
     s.step("chmod 644 /own/*; qus -s -- -p -Q /own arm");
+    s.step("qus verify --quiet --path /own");
+    s.step("mkdir '/no emulators'; qus install --path '/no emulators' arm");
+    s.step("ls /mnt");
+    s.compare();
+}
+
+#[test]
+fn without_p_only_a_missing_directory_need_not_be_readable() {
+    let Some(mut s) = watched() else { return };
+    s.quietly("cp /qus/bin/qemu-arm-static /own");
+    for spoil in [
+        "echo nonsense >/own/SHA256SUMS",
+        "ln -sf /not/here /own/SHA256SUMS",
+        "rm /own/SHA256SUMS; chmod 0 /own",
+    ] {
+        s.step(&format!(
+            "{spoil}; setpriv --bounding-set=-dac_override,-dac_read_search qus -s -- -Q /own arm"
+        ));
+    }
+    s.step("qus -s -- -Q /bin/true arm");
+    s.step("chmod 755 /own; cd /; qus -s -- -Q own arm");
+    s.step("cd /; rm -r own; qus -s -- --replace --no-prove -Q own arm");
     s.step("ls /mnt");
     s.compare();
 }

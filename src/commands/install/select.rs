@@ -9,7 +9,7 @@ use crate::arch::{Arch, PREFIX};
 use crate::binfmt::{Binfmt, USUAL_DIR};
 use crate::commands::rules::{file_name, has_none, renamed};
 use crate::emulators::{EmulatorDir, SUMS};
-use crate::error::{Error, Result, Step};
+use crate::error::{Cause, Error, Result, Step, quoted};
 use crate::outcome::{Report, State, TargetResult};
 use crate::probe::{self, Native, Verdict};
 use crate::request::{HandlerOptions, Install};
@@ -32,12 +32,18 @@ fn see_emulators(request: &Install) -> Result<Option<EmulatorDir>> {
     let options = &request.options;
     let dir = match EmulatorDir::open(options.dir()) {
         Ok(dir) => dir,
-        Err(e) if options.persistent && e.step == Step::Open => {
+        // Without flag F, the path is looked up at exec time, and need not exist here.
+        Err(e)
+            if !options.persistent
+                && e.why == Cause::Errno(Errno::ENOENT)
+                && e.on == options.dir().to_string_lossy() =>
+        {
+            return Ok(None);
+        }
+        Err(e) if e.step == Step::Open => {
             return Err(e.hint("set the directory of the emulators with --path or QEMU_BIN_DIR"));
         }
-        Err(e) if options.persistent => return Err(e),
-        // Without flag F, the path is looked up at exec time, and need not exist here.
-        Err(_) => return Ok(None),
+        Err(e) => return Err(e),
     };
     let is_needed = options.persistent && !request.targets.are_named();
     let mut emulators = request.targets.rows().map(|arch| arch.emulator);
