@@ -2,8 +2,10 @@
 
 use std::time::Instant;
 
+use nix::unistd::{AccessFlags, access};
+
 use super::Done;
-use super::rules::{has_none, requirements};
+use super::rules::{has_none, not_executable, requirements};
 use crate::arch::ARCHES;
 use crate::emulators::{EmulatorDir, SUMS};
 use crate::outcome::{Outcome, Report};
@@ -17,9 +19,13 @@ pub(super) fn verify(options: &HandlerOptions, report: &mut Report) -> Done {
     }
     let started = Instant::now();
     let (mut files, mut bytes, mut good) = (0, 0, Vec::new());
-    let checked = emulators.iter().map(|name| {
-        (name, store.check(name, None, requirements(options.persistent)).map(|e| e.metadata.len()))
-    });
+    let check = |name: &String| {
+        let found = store.check(name, None, requirements(options.persistent))?;
+        access(&options.dir().join(name), AccessFlags::X_OK)
+            .map_err(|errno| not_executable(&store.path_of(name), errno))?;
+        Ok(found.metadata.len())
+    };
+    let checked = emulators.iter().map(|name| (name, check(name)));
     // Files that are listed but aren't emulators must match as well, or the list is wrong.
     let others = store.listed().filter(|name| !emulators.contains(name));
     for (name, result) in checked.chain(others.map(|name| (name, store.check_digest(name)))) {
@@ -40,7 +46,7 @@ pub(super) fn verify(options: &HandlerOptions, report: &mut Report) -> Done {
         .collect();
     targets.dedup();
     if !store.is_verified() {
-        report.note(format!("no {SUMS} in {}: checked the ELF headers only", options.dir().display()));
+        report.note(format!("no {SUMS} in {}: compared no digests", options.dir().display()));
     }
     Ok(Outcome::Verified { targets, files, bytes, hashed: store.is_verified(), took: started.elapsed() })
 }
