@@ -160,7 +160,7 @@ const fn usual_hint(step: Step, errno: Errno) -> Option<&'static str> {
         (Step::Register, Errno::ENOSPC) => {
             "the kernel's limit on handlers with flag F is reached: remove some, or raise the sysctl in /proc/sys/fs"
         }
-        (Step::Register, Errno::EINVAL) => "the kernel rejects this rule; --dry-run shows it",
+        (Step::Register, Errno::EINVAL) => "the kernel rejects this rule; `qus install --dry-run` shows it",
         (Step::Lock, Errno::EAGAIN) => "another qus is running on this host; run again when it has finished",
         _ => return None,
     })

@@ -47,7 +47,7 @@ pub(super) fn install(request: &Install, report: &mut Report, holder: &mut Optio
     if is_containers_own && getpid().as_raw() == 1 && !request.shadow_host {
         let why = "the engine made this user namespace for this container alone, and it ends with it";
         return Err(Error::new(Step::Keep, "the handlers", why).hint(
-            "run the container with --userns=host; in a pod that shares the namespace, add --shadow-host",
+            "run the container with --userns=host; in a pod that shares the namespace, use `qus install --shadow-host`",
         ));
     }
     let Selection { mut jobs, mut results, mut outer, dir } = select(request, place, report)?;

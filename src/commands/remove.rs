@@ -137,7 +137,7 @@ pub(super) fn see_what_depends(names: &[OsString], binfmt: &Binfmt, place: Names
         left.join(" ")
     );
     Err(Error::new(Step::Remove, "the handlers", why).hint(
-        "--force removes them anyway; with --privileged --pid=host, qus sees whether the host has binfmt_misc mounted",
+        "with --force, `qus remove` removes them anyway; with --privileged --pid=host, qus sees whether the host has binfmt_misc mounted",
     ))
 }
 

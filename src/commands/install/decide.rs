@@ -32,7 +32,8 @@ impl Site<'_> {
                         let why =
                             "it does more than requested, and may go with the `qus hold` that registered it";
                         let error = Error::new(Step::Keep, entry.name.as_str(), why);
-                        job.fail(error.hint("add -p; or --replace for what you asked for"), report);
+                        let hint = format!("`qus install {}` registers one that stays", job.arch.target);
+                        job.fail(error.hint(hint), report);
                         continue;
                     }
                     let is_replaced = is_held || has_stand_in;
@@ -122,7 +123,8 @@ impl Site<'_> {
                 return;
             }
         };
-        job.fail(error.hint("--force registers a handler that takes precedence over it"), report);
+        let hint = "registers a handler that takes precedence over it";
+        job.fail(error.hint(format!("`qus install --force {}` {hint}", job.arch.target)), report);
     }
 
     /// The other handler that is known to have run a program that this one takes, too: its path leads to what did.

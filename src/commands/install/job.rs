@@ -114,7 +114,7 @@ impl Job {
         match verdict {
             Verdict::Ran { argv0: false, .. } if flags.preserve_argv0 => {
                 Err(failed("this QEMU does not support flag P")
-                    .hint("add --preserve-argv0 no, or use a newer QEMU"))
+                    .hint("`qus install --preserve-argv0 no` registers without it; or use a newer QEMU"))
             }
             Verdict::Ran { by: RanBy::Interpreter(file), took, .. } => {
                 let unread = |e| Error::new(Step::Read, format!("what runs {} programs", self.arch.name), e);
@@ -127,7 +127,7 @@ impl Job {
             Verdict::Ran { took, .. } => Ok(*took),
             other if other.is_unclear() => {
                 let error = probe::failure(self.arch, other);
-                let more = "--no-prove skips this step";
+                let more = "`qus install --no-prove` skips this step";
                 let hint = error.hint.as_ref().map_or_else(|| more.to_owned(), |h| format!("{h}; {more}"));
                 Err(error.hint(hint))
             }

@@ -125,7 +125,7 @@ impl Site<'_> {
 pub(in crate::commands) fn remedy(place: Namespaces, is_persistent: bool) -> String {
     let mut hints = Vec::new();
     if !is_persistent {
-        hints.push("add -p");
+        hints.push("set flag F, as `qus install` does");
     }
     if place.host_in_sight {
         hints.push(
@@ -133,13 +133,13 @@ pub(in crate::commands) fn remedy(place: Namespaces, is_persistent: bool) -> Str
         );
     }
     if place.in_user_namespace {
-        hints.push("keep the container running with --hold");
+        hints.push("keep the container running with `qus hold`");
     } else if Path::new("/run/systemd/system").exists() {
         hints.push("run `ls /proc/sys/fs/binfmt_misc` on the host, which mounts it");
     } else {
         hints.push("run `mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc` on the host");
         hints.push("run the container with --privileged --pid=host");
-        hints.push("keep it running with --hold");
+        hints.push("keep it running with `qus hold`");
     }
     hints.join("; or ")
 }

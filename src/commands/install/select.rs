@@ -107,9 +107,11 @@ pub(super) fn select(request: &Install, place: Namespaces, report: &mut Report) 
 
 pub(in crate::commands) fn not_carried(arch: &Arch, options: &HandlerOptions) -> Error {
     let path = options.dir().join(file_name(arch, options));
+    let dir = quoted(&options.dir().to_string_lossy()).map(|dir| format!(" --path {dir}"));
     Error::new(Step::Open, path.display().to_string(), Errno::ENOENT).hint(format!(
-        "there is no emulator for {} here: `qus verify` lists those that there are, --path sets another directory",
-        arch.target
+        "there is no emulator for {} here: `qus verify{}` lists those that there are, --path or QEMU_BIN_DIR sets another directory",
+        arch.target,
+        dir.unwrap_or_default()
     ))
 }
 
@@ -138,7 +140,7 @@ fn also_needed(
     let outer = match place.outer(request.mount.as_deref()) {
         Err(_) if request.shadow_host => Outer::default(),
         outer => outer.map_err(|error| {
-            error.hint("programs that the host's handlers run could stop working here; --shadow-host registers anyway")
+            error.hint("programs that the host's handlers run could stop working here; `qus install --shadow-host` registers anyway")
         })?,
     };
     if outer.is_empty() {
@@ -176,7 +178,7 @@ fn also_needed(
             "nothing in this user namespace would keep them, and it would no longer see the host's: {names}"
         );
         return Err(Error::new(Step::Keep, "the handlers", why)
-            .hint("add -p; or keep the container running with --hold"));
+            .hint("set flag F, as `qus install` does; or keep the container running with `qus hold`"));
     }
     Ok(outer)
 }
@@ -184,7 +186,8 @@ fn also_needed(
 pub(super) const HERE: &str = "handlers in this user namespace";
 
 /// The hint where outer handlers would be lost.
-pub(super) const DO_WITHOUT: &str = "register on the host, as root; or add --shadow-host to do without them";
+pub(super) const DO_WITHOUT: &str =
+    "register on the host, as root; or do without them: `qus install --shadow-host`";
 
 /// Notes what this user namespace has lost with the outer handlers, and what it has instead; with a dry run, what it would.
 pub(super) fn note_shadowed_handlers(outer: &Outer, jobs: &[Job], request: &Install, report: &mut Report) {
