@@ -65,7 +65,9 @@ fn named_targets_of_the_hosts_family_are_written() {
         ("ppc", "ppc64"),
         ("ppc64", "ppc"),
         ("riscv64", "riscv32"),
+        ("mips", "mips64 mipsn32el"),
         ("mips64", "mips mipsn32"),
+        ("mipsel", "mips"),
         ("s390x", "arm"),
     ] {
         assert_eq!(for_host(host, targets).unwrap().join(" "), targets, "{host}");
@@ -83,6 +85,12 @@ fn the_hosts_own_architecture_is_refused() {
         ("i686", "arm 386"),
         ("ppc64le", "ppc64el"),
         ("s390x", "s390x"),
+        // Of either byte order, uname says the same.
+        ("mips", "mipsel"),
+        ("mips", "s390x mips"),
+        ("mips64", "mips64el"),
+        ("xtensa", "xtensaeb"),
+        ("microblaze", "arm microblazeel"),
     ] {
         let why = for_host(host, targets).unwrap_err();
         assert!(why.starts_with("1: ") && why.contains("the host is of that architecture"), "{host}: {why}");
@@ -109,6 +117,7 @@ fn all_leaves_out_what_the_host_may_run() {
         ("mips", "mips mipsel mipsn32 mipsn32el"),
         ("mips64", "mips mips64 mips64el mipsel mipsn32 mipsn32el"),
         ("s390x", "s390x"),
+        ("xtensa", "xtensa xtensaeb"),
     ] {
         let expected = |more: &str| {
             let is_left = |name: &&str| !left_out.split(' ').any(|n| n == *name) && *name != more;

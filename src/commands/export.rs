@@ -98,6 +98,8 @@ struct Host<'a> {
     family: &'a str,
     /// `None` if the name only says a family.
     arch: Option<&'static Arch>,
+    /// Does its name say no byte order? `UTS_MACHINE` of these kernels is the same for both.
+    is_either: bool,
     /// Is it of the architecture of this host? Then the emulators here are taken for its own.
     is_this: bool,
 }
@@ -106,25 +108,30 @@ impl<'a> Host<'a> {
     fn of(name: Option<&'a str>) -> Self {
         let this = host::arch();
         let Some(name) = name else {
-            return Self { family: this.family, arch: Some(this), is_this: true };
+            return Self { family: this.family, arch: Some(this), is_either: false, is_this: true };
         };
         let family = host_family(name);
         // uname has names that no target has (armv5tejl).
         let arch = named(name).next().or_else(|| ARCHES.iter().find(|a| a.name == family));
-        Self { family, arch, is_this: arch.is_some_and(|a| a.name == this.name) }
+        let is_either = matches!(name, "microblaze" | "mips" | "mips64" | "xtensa");
+        Self { family, arch, is_either, is_this: arch.is_some_and(|a| a.name == this.name) }
     }
 
     /// Is it of that architecture, or are its programs? They may be 32-bit ones on a 64-bit kernel, as qus itself shows.
     fn is_itself(&self, arch: &Arch) -> bool {
         let own = host::build_arch();
         let is_ours = self.is_this && own.family == self.family && arch.target == own.target;
-        is_ours || self.arch.map_or(arch.family == self.family, |host| arch.target == host.target)
+        let is_of = |host: &Arch| {
+            let bare = || arch.target.strip_suffix("el").or_else(|| arch.target.strip_suffix("eb"));
+            arch.target == host.target || self.is_either && bare() == Some(host.target)
+        };
+        is_ours || self.arch.map_or(arch.family == self.family, is_of)
     }
 
     /// Is it of that family, so that it may run such programs natively? A 32-bit host runs no 64-bit ones.
     fn is_family(&self, arch: &Arch) -> bool {
         let is_wider = self.arch.is_some_and(|host| host.machine.0 == Elf32) && arch.machine.0 == Elf64;
-        arch.family == self.family && !is_wider
+        arch.family == self.family && !is_wider || self.is_itself(arch)
     }
 }
 
@@ -155,7 +162,7 @@ mod tests {
         let Some(kernel) = ARCHES.iter().find(|a| a.family == own.family && a.target != own.target) else {
             return; // a family of one
         };
-        let host = |is_this| Host { family: kernel.family, arch: Some(kernel), is_this };
+        let host = |is_this| Host { family: kernel.family, arch: Some(kernel), is_either: false, is_this };
         assert!(host(true).is_itself(own) && host(true).is_itself(kernel));
         assert!(!host(false).is_itself(own) && host(false).is_itself(kernel));
     }
