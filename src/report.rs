@@ -4,7 +4,7 @@ mod json;
 mod text;
 mod value;
 
-use crate::arch::{ARCHES, Arch};
+use crate::arch::ARCHES;
 use crate::error::{Error, Exit, printable};
 use crate::outcome::{Grade, Outcome, REVISION, Report, VERSION};
 use crate::probe::RanBy;
@@ -71,13 +71,14 @@ const fn by_key(by: &RanBy) -> Option<&'static str> {
     }
 }
 
-/// The architecture of its programs.
+/// The architecture of its programs, if it takes those of one machine only.
 fn architecture(entry: &Entry) -> String {
-    let takes = |a: &&Arch| Entry { enabled: true, ..entry.clone() }.matches(a.pattern.magic());
-    match (&entry.matches, ARCHES.iter().find(takes)) {
-        (_, Some(arch)) => arch.name.to_owned(),
+    let entry = Entry { enabled: true, ..entry.clone() };
+    let mut taken = ARCHES.iter().filter(|a| entry.matches(a.pattern.magic()));
+    match (&entry.matches, taken.next()) {
+        (_, Some(arch)) if taken.all(|a| a.machine_bytes() == arch.machine_bytes()) => arch.name.to_owned(),
         (Match::Extension(dot), None) => format!("*.{dot}"),
-        (_, None) => "-".to_owned(),
+        _ => "-".to_owned(),
     }
 }
 
@@ -96,4 +97,22 @@ fn version(emulator: Option<&(String, String)>) -> String {
     let revision = REVISION.map(|r| format!(" ({r})")).unwrap_or_default();
     let emulator = emulator.map(|(path, says)| format!("{path}: {says}\n")).unwrap_or_default();
     format!("qus {VERSION}{revision}\n{emulator}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handler_of_all_machines_has_no_architecture() {
+        let of =
+            |magic: &str| architecture(&Entry::parse("x", format!("enabled\nmagic {magic}\n").as_bytes()));
+        // All ELF files, and those of 64 bits with the big end first.
+        assert_eq!((of("7f454c46"), of("7f454c460202")), ("-".into(), "-".into()));
+        let of_flags = Entry::parse("x", b"enabled\noffset 18\nmagic 0008\n");
+        assert_eq!(architecture(&of_flags), "-", "mips and mips64");
+        let mips = "7f454c460102010000000000000000000002000800000001000000000000000000000000";
+        assert_eq!(of(mips), "mips");
+        assert_eq!(of(&mips[..40]), "mips", "and mipsn32, of the same machine");
+    }
 }
