@@ -2,7 +2,6 @@
 //! they are; what is requested replaces their examples.
 
 use super::files::deliver;
-use crate::arch::targets;
 use crate::outcome::{Outcome, Report, Separator};
 use crate::request::{Deploy, Engine, Runner, Targets};
 
@@ -49,8 +48,9 @@ pub(super) fn deploy(request: &Deploy, report: &mut Report) -> Outcome {
 fn files(request: &Deploy) -> Vec<(&'static str, String)> {
     let targets = match &request.targets {
         Targets::All => Vec::new(),
-        Targets::These(targets) => targets.clone(),
-        some => targets().filter(|target| some.rows().any(|a| a.target == *target)).collect(),
+        Targets::These(targets) => targets.iter().copied().map(str::to_owned).collect(),
+        // As the option: spelled out, targets without an emulator there would be errors.
+        Targets::AllBut(targets) => targets.iter().map(|target| format!("--except={target}")).collect(),
     };
     let image = (IMAGE, request.image.as_str());
     let on_host = [(PROGRAM, request.program.as_str()), (DIR, &request.dir)];
@@ -156,6 +156,17 @@ mod tests {
         assert_eq!(whole(Runner::Compose, &["aarch64"]), COMPOSE);
         let cluster = format!("{NAMESPACE}{DAEMONSET}{KUSTOMIZATION}");
         assert_eq!(whole(Runner::Kubernetes, &["aarch64", "arm"]), cluster);
+    }
+
+    #[test]
+    fn what_is_left_out_is_left_out_by_the_command() {
+        for by in EVERY.into_iter().filter(|by| *by != Runner::Kubernetes) {
+            let request = Deploy { targets: Targets::AllBut(vec!["arm", "sh4"]), ..Deploy::new(by) };
+            let text: String = files(&request).into_iter().map(|(_, text)| text).collect();
+            let separator = if by == Runner::Compose { ", " } else { " " };
+            let words = ["--except=arm", "--except=sh4"].join(separator);
+            assert!(text.contains(&words) && !text.contains("s390x"), "{by:?}: no {words} in\n{text}");
+        }
     }
 
     #[test]
