@@ -24,10 +24,10 @@ fn dir(name: &str) -> PathBuf {
     dir
 }
 
-/// A directory with files of these names, that are nothing.
+/// A directory with files of these names, that could be emulators.
 fn with_files(name: &str, files: &str) -> PathBuf {
     let dir = dir(name);
-    files.split_whitespace().for_each(|file| fs::write(dir.join(file), "").unwrap());
+    files.split_whitespace().for_each(|file| fs::write(dir.join(file), emulator()).unwrap());
     dir
 }
 
@@ -197,11 +197,48 @@ fn an_export_without_emulators_is_refused_unless_forced() {
             (output.status.code(), fs::read_dir(&d).unwrap().count()),
             (Some(1), 3 + usize::from(!more.is_empty()))
         );
-        fs::write(d.join(&of_this), "").unwrap();
+        fs::write(d.join(&of_this), emulator()).unwrap();
     }
     let (found, notes, code) = seen(&d, "--force");
     assert!(found.contains("qemu-alpha-static") && found.contains("qemu-xtensaeb-static"), "{found}");
     assert!(notes.is_empty() && code == Some(0), "{notes}");
+    fs::remove_dir_all(d).unwrap();
+}
+
+#[test]
+fn an_export_says_why_a_directory_cannot_be_used() {
+    let d = with_files("odd", "qemu-hppa-static");
+    let hint = "hint: set the directory of the emulators on that host with --path, or write the files anyway with --force";
+    fs::write(d.join("SHA256SUMS"), "nonsense\n").unwrap();
+    let (_, why, code) = seen(&d, "hppa");
+    let expected = "qus: cannot use DIR/SHA256SUMS: line 1 is not in the format of sha256sum";
+    assert_eq!((why, code), (format!("{expected}; {hint}"), Some(1)));
+    assert_eq!(seen(&d, "hppa --force").2, Some(0));
+    for (below, errno) in [
+        ("not/there", "No such file or directory (ENOENT)"),
+        ("qemu-hppa-static", "Not a directory (ENOTDIR)"),
+    ] {
+        let path = d.join(below).display().to_string();
+        let why = exported(&format!("export binfmt.d --path {path} hppa")).unwrap_err();
+        assert_eq!(why, format!("1: qus: cannot open {path}: {errno}; {hint}\n"));
+    }
+    fs::remove_dir_all(d).unwrap();
+}
+
+#[test]
+fn an_export_refuses_the_emulators_that_install_refuses() {
+    let d = with_files("bad", "qemu-hppa-static qemu-sh4-static");
+    fs::write(d.join("qemu-alpha-static"), "#!/bin/sh\n").unwrap();
+    let mut foreign = emulator();
+    foreign[4] ^= 3; // the other class
+    fs::write(d.join("qemu-m68k"), foreign).unwrap();
+    let said = "qus: cannot use DIR/qemu-alpha-static: it is not an ELF file";
+    let (named, why, code) = seen(&d, "alpha hppa");
+    assert!(named.is_empty() && why.starts_with(said) && code == Some(1), "{named} {why}");
+    let (named, why, code) = seen(&d, "");
+    assert_eq!((named.as_str(), code), ("qemu-hppa-static qemu-sh4-static", Some(1)));
+    assert!(why.contains(said) && why.contains("DIR/qemu-m68k: ") && !why.contains("hppa-static: "), "{why}");
+    assert_eq!(seen(&d, "alpha --force"), ("qemu-alpha-static".into(), String::new(), Some(0)));
     fs::remove_dir_all(d).unwrap();
 }
 
@@ -226,7 +263,7 @@ fn an_export_follows_no_symlink() {
         symlink("mine", d.join(link)).unwrap();
     }
     assert!(qus("export binfmt.d --force --host s390x -e . hppa sh4", &d).status.success());
-    assert_eq!(fs::read(d.join("mine")).unwrap(), b"");
+    assert_eq!(fs::read(d.join("mine")).unwrap(), emulator());
     assert!(!d.join("qemu-hppa.conf").is_symlink() && !d.join("qemu-sh4.conf").is_symlink());
     assert_eq!(fs::read_dir(&d).unwrap().count(), 5);
     fs::remove_dir_all(d).unwrap();

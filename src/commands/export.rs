@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Done;
 use super::files::deliver;
-use super::rules::{file_name, renamed, rule};
+use super::rules::{file_name, renamed, requirements, rule};
 use crate::arch::{ARCHES, Arch, host_family, named};
 use crate::elf::Class::{Elf32, Elf64};
 use crate::emulators::EmulatorDir;
@@ -15,6 +15,9 @@ use crate::probe::{self};
 use crate::request::{Export, Format, HOST_DIR};
 use crate::rule::{Match, Rule, escaped};
 use crate::userns::Namespaces;
+
+const OR_FORCE: &str =
+    "set the directory of the emulators on that host with --path, or write the files anyway with --force";
 
 pub(super) fn export(request: &Export, report: &mut Report) -> Done {
     let options = &request.options;
@@ -36,7 +39,14 @@ pub(super) fn export(request: &Export, report: &mut Report) -> Done {
     // Only the emulators of this host are visible.
     let dir = options.dir();
     let is_images = options.dir.is_none() && dir != Path::new(HOST_DIR) && !Namespaces::look()?.on_host;
-    let store = EmulatorDir::open(dir).ok().filter(|_| host.is_this && !is_images);
+    let store = match EmulatorDir::open(dir) {
+        _ if !host.is_this || is_images => None,
+        Err(error) if !request.force => {
+            let hint = error.hint.clone().unwrap_or_else(|| OR_FORCE.to_owned());
+            return Err(error.hint(hint));
+        }
+        opened => opened.ok(),
+    };
     let find =
         |arch: &Arch| store.as_ref().and_then(|s| s.find(arch.emulator, &options.prefix, &options.suffix));
     if host.is_this && !request.force {
@@ -48,15 +58,25 @@ pub(super) fn export(request: &Export, report: &mut Report) -> Done {
             let of =
                 if is_images { "this directory is in the image, not on the host:" } else { "no emulator in" };
             let why = format!("{of} {}", dir.display());
-            return Err(Error::new(Step::Write, format!("a file for {what}"), why).hint(
-                "set the directory of the emulators on that host with --path, or write the files anyway with --force",
-            ));
+            return Err(Error::new(Step::Write, format!("a file for {what}"), why).hint(OR_FORCE));
         }
         note(&format!("left out, because there is no emulator in {}", dir.display()), missing);
     }
     if is_named && host.is_this {
         let native = take(&mut rows.clone(), &|a| probe::is_native(a));
         note("this kernel runs these natively; with a handler, QEMU runs them", native);
+    }
+    if let Some(store) = store.as_ref().filter(|_| !request.force) {
+        // What `install` refuses, the host's tool would register.
+        for arch in std::mem::take(&mut rows) {
+            let file = find(arch).unwrap_or_default();
+            match store.check(&file, None, requirements(options.persistent)) {
+                Ok(_) => rows.push(arch),
+                Err(error) if is_named => return Err(error),
+                Err(error) if report.errors.contains(&error) => {}
+                Err(error) => report.errors.push(error),
+            }
+        }
     }
     if rows.is_empty() {
         return Err(Error::new(Step::Write, "any file", "no target is left"));
