@@ -335,6 +335,12 @@ fn emulators_around_binfmt_misc_are_refused() {
     for (dir, mount) in [("/own", "/own/deep"), ("/own", "/qus/deep"), ("/own", "/own")] {
         s.step(&format!("QEMU_BINARY_PATH={dir} qus --mount {mount} --install arm 2>&1 >/dev/null"));
     }
+    s.quietly("mkdir /tmp/below; cp /own/qemu-arm-static /tmp/below");
+    for dir in ["/tmp/below", "."] {
+        s.step(&format!(
+            "cd /tmp/below; QEMU_BINARY_PATH={dir} qus --mount /tmp --install arm 2>&1 >/dev/null"
+        ));
+    }
     s.step("ls /mnt /own");
     s.compare();
 }

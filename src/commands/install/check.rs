@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::Builder;
 
+use nix::errno::Errno;
 use nix::sys::stat::stat;
 use nix::unistd::{AccessFlags, access};
 
@@ -36,7 +37,10 @@ impl Site<'_> {
         let options = &self.request.options;
         let device = |dir: &Path| stat(dir).map(|s| s.st_dev);
         let at = self.mount.binfmt().dir();
-        if self.dir.is_some() && device(at) == device(options.dir()) {
+        // By the path that a rule has: the working directory may lie below the mount.
+        let seen = std::path::absolute(options.dir()).map_or(Err(Errno::EIO), |dir| device(&dir));
+        let is_hidden = matches!(seen, Err(Errno::ENOENT | Errno::ENOTDIR)) || seen == device(at);
+        if self.dir.is_some() && is_hidden {
             let hidden = || {
                 let on = format!("binfmt_misc on {}", at.display());
                 Error::new(Step::Mount, on, "it hides the emulators there").hint(OWN_DIR)
