@@ -160,6 +160,12 @@ const fn usual_hint(step: Step, errno: Errno) -> Option<&'static str> {
         (Step::Register, Errno::ENOSPC) => {
             "the kernel's limit on handlers with flag F is reached: remove some, or raise the sysctl in /proc/sys/fs"
         }
+        (Step::Register | Step::Exec | Step::Prove, Errno::ETXTBSY) => {
+            "the file is open for writing: run again when it is complete"
+        }
+        (Step::Exec, Errno::EACCES) => {
+            "check that it is executable, and that its file system is not mounted noexec"
+        }
         (Step::Register, Errno::EINVAL) => "the kernel rejects this rule; `qus install --dry-run` shows it",
         (Step::Lock, Errno::EAGAIN) => "another qus is running on this host; run again when it has finished",
         _ => return None,

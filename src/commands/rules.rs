@@ -4,7 +4,6 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use nix::errno::Errno;
 use nix::sys::utsname::uname;
 
 use crate::arch::{Arch, PREFIX};
@@ -47,12 +46,6 @@ pub(in crate::commands) fn has_none(options: &HandlerOptions) -> Error {
     Error::new(Step::Check, options.dir().display().to_string(), "it has no emulators (qemu-TARGET)").hint(
         "set the directory of the emulators with --path or QEMU_BIN_DIR; images tagged `register` have none",
     )
-}
-
-/// The error if an emulator can't be executed.
-pub(in crate::commands) fn not_executable(path: &str, errno: Errno) -> Error {
-    Error::new(Step::Exec, path, errno)
-        .hint("check that it is executable, and that its file system is not mounted noexec")
 }
 
 /// A note about emulators that have another name than requested, if there are any.

@@ -5,9 +5,10 @@ use std::time::Instant;
 use nix::unistd::{AccessFlags, access};
 
 use super::Done;
-use super::rules::{has_none, not_executable, requirements};
+use super::rules::{has_none, requirements};
 use crate::arch::ARCHES;
 use crate::emulators::{EmulatorDir, SUMS};
+use crate::error::{Error, Step};
 use crate::outcome::{Outcome, Report};
 use crate::request::HandlerOptions;
 
@@ -22,7 +23,7 @@ pub(super) fn verify(options: &HandlerOptions, report: &mut Report) -> Done {
     let check = |name: &String| {
         let found = store.check(name, None, requirements(options.persistent))?;
         access(&options.dir().join(name), AccessFlags::X_OK)
-            .map_err(|errno| not_executable(&store.path_of(name), errno))?;
+            .map_err(|errno| Error::new(Step::Exec, store.path_of(name), errno))?;
         Ok(found.metadata.len())
     };
     let checked = emulators.iter().map(|name| (name, check(name)));

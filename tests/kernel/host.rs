@@ -134,6 +134,19 @@ fn a_handler_by_path_stays_if_its_successor_fails() {
 }
 
 #[test]
+fn an_emulator_that_is_still_being_written_is_to_be_waited_for() {
+    let Some(mut s) = host() else { return };
+    s.quietly(
+        "mount -t binfmt_misc b /proc/sys/fs/binfmt_misc; mkdir /own; cp /qus/bin/qemu-arm-static /own",
+    );
+    for run in ["--no-prove", "--dry-run", ""] {
+        s.step(&format!("exec 9>>/own/qemu-arm-static; on-host qus install {run} --path /own arm"));
+    }
+    s.step("ls /proc/sys/fs/binfmt_misc");
+    s.compare();
+}
+
+#[test]
 fn handlers_of_another_tool_stay_when_a_run_fails() {
     let Some(mut s) = host() else { return };
     s.quietly(

@@ -15,7 +15,7 @@ use super::keep::remedy;
 use super::select::not_carried;
 use super::site::Site;
 use crate::anchor::OWN_DIR;
-use crate::commands::rules::{not_executable, requirements};
+use crate::commands::rules::requirements;
 use crate::emulators::{Emulator, EmulatorDir};
 use crate::error::{Error, Result, Step};
 use crate::host;
@@ -132,7 +132,7 @@ impl Site<'_> {
         });
         match verdict {
             Some(Verdict::Refused(errno)) => {
-                let error = not_executable(&job.rule.interpreter, errno);
+                let error = Error::new(Step::Exec, job.rule.interpreter.as_str(), errno);
                 job.fail(error, report);
             }
             Some(verdict) if !verdict.ran() => job.fail(probe::failure(job.arch, &verdict), report),
