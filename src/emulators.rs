@@ -61,6 +61,15 @@ pub struct Emulator {
 }
 
 impl Emulator {
+    /// The one at that path, which isn't checked.
+    ///
+    /// # Errors
+    /// Those of `stat` and `open`.
+    pub(crate) fn at(path: &Path) -> std::io::Result<Self> {
+        let (file, metadata) = open_file(path)?;
+        Ok(Self { file, sum: None, machine: None, metadata })
+    }
+
     /// One that runs programs already, and isn't checked.
     ///
     /// # Errors

@@ -12,12 +12,13 @@ use super::rules::tried_by;
 use crate::anchor::BinfmtMount;
 use crate::arch::{Arch, PREFIX, named};
 use crate::binfmt::USUAL_DIR;
+use crate::emulators::Emulator;
 use crate::error::{Cause, Error, Result, quoted};
 use crate::host::{self, Confinement};
 use crate::mounts::Instance;
 use crate::outcome::{Finding, Grade, Outcome, Report};
 use crate::plan::covers;
-use crate::probe::{self, Native, Surveyed};
+use crate::probe::{self, Native, RanBy, Surveyed, Verdict};
 use crate::rule::{Entry, Flags, Match, Owner};
 use crate::userns::Namespaces;
 
@@ -209,8 +210,7 @@ fn flushing(place: Namespaces, entries: &[Entry]) -> Option<Finding> {
 fn handler(e: &Entry, entries: &[Entry], rows: &[Surveyed], place: Namespaces) -> Finding {
     let is_third_party = !e.name.starts_with(PREFIX) && !e.is_qemu();
     let fixed = Flags::parse(&e.flags).fix_binary;
-    let takes = |arch: &Arch| covers(&e.matches, &Match::from(&arch.pattern));
-    let taken = || rows.iter().filter(|(arch, _, _)| takes(arch));
+    let taken = || taken_by(e, rows);
     let runs = taken().all(|(_, verdict, _)| verdict.ran()) && taken().next().is_some();
     let stray = taken().find(|(_, _, native)| native.is_yes());
     let rival = |other: &&Entry| {
@@ -224,7 +224,14 @@ fn handler(e: &Entry, entries: &[Entry], rows: &[Surveyed], place: Namespaces) -
         Owner::Qus | Owner::Qemu => "",
     };
     let interpreter = &e.interpreter;
-    let (grade, seen) = match stray {
+    let missing = || match Path::new(interpreter).try_exists() {
+        Ok(true) => None,
+        Ok(false) => Some(format!("stale: no {interpreter} here, and no flag F")),
+        Err(e) => Some(format!("no flag F, and cannot reach {interpreter}: {}", Cause::from(e))),
+    };
+    let missing = if fixed { None } else { missing() };
+    let is_missing = missing.is_some();
+    let (grade, seen) = match (stray, missing) {
         _ if !e.enabled && is_third_party => {
             // Disabled on purpose.
             (Grade::Good, format!("third-party, disabled: {interpreter}"))
@@ -234,7 +241,7 @@ fn handler(e: &Entry, entries: &[Entry], rows: &[Surveyed], place: Namespaces) -
         _ if stood_in_for(e).is_some() => {
             (Grade::Warning, "a stand-in, left by an interrupted run of qus: it runs the programs".to_owned())
         }
-        Some((arch, ..)) => {
+        (Some((arch, ..)), _) => {
             let name = arch.name;
             (
                 Grade::Broken,
@@ -243,13 +250,13 @@ fn handler(e: &Entry, entries: &[Entry], rows: &[Surveyed], place: Namespaces) -
         }
         // The host's files aren't visible from here.
         _ if is_third_party && !place.on_host => (Grade::Good, format!("{owner}{interpreter}")),
-        _ if !fixed && !Path::new(interpreter).exists() => {
-            // Harmless if its programs run anyway.
-            let grade = if runs { Grade::Warning } else { Grade::Broken };
-            (grade, format!("stale: no {interpreter} here, and no flag F"))
-        }
+        // Harmless if its programs run anyway.
+        (None, Some(missing)) => (if runs { Grade::Warning } else { Grade::Broken }, missing),
         _ if !e.is_qemu() => (Grade::Good, format!("{owner}{interpreter}")),
         _ => match rival {
+            _ if !fixed && (rival.is_none() || ran(e, rows) != Some(false)) => {
+                (Grade::Warning, format!("no flag F: every container needs {interpreter}"))
+            }
             Some(other) => (
                 // One of the two was preferred to the other, and works.
                 if other.is_qemu() || !runs { Grade::Warning } else { Grade::Good },
@@ -258,22 +265,52 @@ fn handler(e: &Entry, entries: &[Entry], rows: &[Surveyed], place: Namespaces) -
                     other.name
                 ),
             ),
-            None if !fixed => (Grade::Warning, format!("no flag F: every container needs {interpreter}")),
             None => (Grade::Good, format!("{owner}{} {interpreter}", e.flags)),
         },
     };
-    let remedy = || match arch_of(stood_in_for(e).unwrap_or(&e.name)) {
+    let own = arch_of(&e.name);
+    // By another name, it may be the one that runs programs: it goes once one of qus's name does.
+    let is_needed = e.enabled && runs && !is_missing;
+    let is_replaced = |other: &Entry| arch_of(&other.name).is_some() && ran(other, rows) == Some(true);
+    let needed = || taken().next().filter(|_| is_needed && !rival.is_some_and(is_replaced));
+    let arch = || stood_in_for(e).map_or(own, arch_of).or_else(|| needed().map(|(arch, ..)| *arch));
+    let remedy = || match arch() {
         Some(arch) if stray.is_none() => match rival {
             // A run puts an end to a stand-in.
             Some(other) if stood_in_for(e).or(stood_in_for(other)).is_some() => installation(arch, entries),
-            // A second QEMU is of no use.
-            Some(other) if e.enabled && fixed && other.is_qemu() && runs => removal(other),
+            // A second QEMU is of no use, if it isn't the one that works.
+            Some(other)
+                if own.is_some() && e.enabled && fixed && other.is_qemu() && ran(e, rows) == Some(true) =>
+            {
+                removal(other)
+            }
             _ => installation(arch, entries),
         },
         _ => removal(e),
     };
     let remedy = (grade != Grade::Good).then(remedy);
     Finding { remedy, ..finding(&e.name, grade, seen, None) }
+}
+
+/// The architectures whose programs it takes.
+fn taken_by<'a>(e: &Entry, rows: &'a [Surveyed]) -> impl Iterator<Item = &'a Surveyed> {
+    rows.iter().filter(|(arch, ..)| covers(&e.matches, &Match::from(&arch.pattern)))
+}
+
+/// Does the file at its path run the programs that it takes? `None` if unknown: of several handlers, nobody can ask the kernel which
+/// comes first.
+fn ran(e: &Entry, rows: &[Surveyed]) -> Option<bool> {
+    let mut loaded = taken_by(e, rows).filter_map(|(_, verdict, _)| match verdict {
+        Verdict::Ran { by, .. } => Some(by),
+        _ => None,
+    });
+    match loaded.next() {
+        None | Some(RanBy::Kernel) => Some(false),
+        Some(RanBy::Interpreter(file)) => {
+            Emulator::at(Path::new(&e.interpreter)).and_then(|own| own.is_same_as(file)).ok()
+        }
+        Some(RanBy::Unknown) => None,
+    }
 }
 
 /// The architecture that a handler of that name is for.

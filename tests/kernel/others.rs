@@ -78,9 +78,14 @@ fn a_third_party_handler_is_overridden_only_by_force() {
 
 /// Registers a handler for all ordinary programs of a target: as qus would, by another name and with another file.
 fn take(s: &Sandbox, name: &str, target: &str, file: &str) {
+    take_with(s, name, target, file, "PF");
+}
+
+/// The same, with these flags.
+fn take_with(s: &Sandbox, name: &str, target: &str, file: &str, flags: &str) {
     s.quietly(&format!(
         "qus export binfmt.d {target} --path /qus/bin --force 2>/dev/null | \
-         sed 's|:qemu-{target}:|:{name}:|; s|/qus/bin/qemu-[^:]*:|{file}:|' >/mnt/register"
+         sed 's|:qemu-{target}:|:{name}:|; s|/qus/bin/qemu-[^:]*:PF|{file}:{flags}|' >/mnt/register"
     ));
 }
 
@@ -151,6 +156,57 @@ fn a_handler_is_not_said_to_run_what_another_runs() {
     s.quietly(by_path);
     s.step("qus -s -- arm");
     s.step(&format!("qus install arm; {runs}"));
+    s.compare();
+}
+
+#[test]
+fn doctor_removes_no_handler_that_works_for_one_that_does_not() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(
+        "mount -t binfmt_misc b /mnt; mount -t binfmt_misc b /proc/sys/fs/binfmt_misc
+        cp /bin/false /qemu-broken; cp /qus/bin/qemu-arm-static /qemu-good",
+    );
+    let fixed = "sh -c \"$(qus doctor | sed -n 's/.*→ //p' | head -n 1)\"; /foreign/busybox-arm uname -m";
+    for flags in ["", "F"] {
+        take(&s, "qemu-arm", "arm", "/qemu-broken");
+        take_with(&s, "arm", "arm", "/qemu-good", flags);
+        s.step(WRONG);
+        s.step(fixed);
+        s.step(WRONG);
+        s.step(fixed);
+        s.step(&format!("{WRONG}; ls /mnt"));
+        s.quietly("qus remove");
+        // Alone.
+        take_with(&s, "arm", "arm", "/qemu-good", flags);
+        s.step(WRONG);
+        s.quietly("echo -1 >/mnt/arm");
+    }
+    s.compare();
+}
+
+#[test]
+fn a_handler_without_flag_f_is_one_beside_another_too() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(
+        "mount -t binfmt_misc b /mnt; mount -t binfmt_misc b /proc/sys/fs/binfmt_misc
+        cp /qus/bin/qemu-arm-static /box; cp /box /qemu-own",
+    );
+    take(&s, "box-arm", "arm", "/box");
+    take_with(&s, "qemu-arm", "arm", "/qemu-own", "");
+    s.step(WRONG);
+    s.compare();
+}
+
+#[test]
+fn an_interpreter_that_cannot_be_reached_is_not_called_absent() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(
+        "mount -t binfmt_misc b /mnt; mount -t binfmt_misc b /proc/sys/fs/binfmt_misc
+        mkdir /private; cp /qus/bin/qemu-arm-static /private/qemu-own",
+    );
+    take_with(&s, "qemu-arm", "arm", "/private/qemu-own", "");
+    s.step(&format!("chmod 0 /private; setpriv --bounding-set=-dac_override,-dac_read_search {WRONG}"));
+    s.step(&format!("rm -r /private; {WRONG}"));
     s.compare();
 }
 
