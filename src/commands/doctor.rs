@@ -30,6 +30,8 @@ const MOUNT: &str = "mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc";
 
 pub(super) fn doctor(report: &mut Report) -> Done {
     let place = Namespaces::look()?;
+    // Before anything is mounted: a first mount hides the outer handlers from a user namespace.
+    let rows = probe::survey();
     let mut findings = vec![kernel(), namespace(place), privileges()];
     // Before listing the handlers, which may mount it at the same place.
     let is_there = place.is_own_mounted(Path::new(USUAL_DIR)).unwrap_or(false);
@@ -54,7 +56,6 @@ pub(super) fn doctor(report: &mut Report) -> Done {
         let seen = "users must not create user namespaces, which `qus run` and rootless engines need";
         finding("namespaces", Grade::Warning, seen, Some(&format!("sysctl {allowed}")))
     }));
-    let rows = probe::survey();
     findings.extend(entries.iter().map(|e| handler(e, &entries, &rows, place)));
     // Disabled, they take nothing.
     findings.extend(targets(&rows, if enabled { &entries } else { &[] }));
@@ -375,7 +376,12 @@ fn targets(rows: &[Surveyed], entries: &[Entry]) -> Vec<Finding> {
             removals = removals + then + &removal(taker);
         }
         if names.is_empty() {
-            continue;
+            // None takes them.
+            if matches!(verdict, Verdict::Refused(Errno::ENOEXEC)) {
+                continue;
+            }
+            names.push_str("a handler that is not visible from here");
+            removals.push_str("remove it where it was registered");
         }
         // Where the kernel runs them, or nobody can tell, qus registers nothing.
         let remedy = if matches!(native, Native::No) { installation(arch, entries) } else { removals };

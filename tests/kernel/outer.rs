@@ -110,6 +110,22 @@ fn what_is_carried_over_has_run_before_the_mount() {
 }
 
 #[test]
+fn doctor_reports_outer_handlers_that_do_not_work() {
+    let Some(mut s) = with_outer_handlers() else { return };
+    // What runs nothing is hidden by the first mount.
+    s.quietly(
+        "cd /proc/sys/fs/binfmt_misc
+        line() { sed -n '/^magic /s/magic //p;/^mask /s/mask //p' qemu-arm | sed 's/../\\\\x&/g'; }
+        set -- $(line); echo -1 >qemu-arm; printf %s \":qemu-arm:M::$1:$2:/not/here:\" >register
+        echo 'exec /foreign/busybox-arm true' >/path/arm",
+    );
+    s.step("inner qus check arm");
+    s.step("inner qus doctor | grep -A 1 ' arm:'");
+    s.step("inner 'qus install arm; arm && echo runs'");
+    s.compare();
+}
+
+#[test]
 fn nothing_is_said_to_be_lost_where_nothing_was_mounted() {
     let Some(mut s) = with_outer_handlers() else { return };
     for (call, error, more) in [("unshare", "EPERM", ""), ("mount", "EACCES", "-P binfmt_misc")] {
