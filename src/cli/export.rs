@@ -1,6 +1,7 @@
 //! `qus export FORMAT [OPTIONS] [TARGETS]`: files with handlers, or files that run qus.
 //!
-//! Names of images and files end up in units and YAML, so only those are accepted that need no quoting there.
+//! Names of images and files end up in units and YAML, so only those are accepted that need no quoting there. A handler's path may
+//! have any character.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -112,12 +113,12 @@ fn plain(option: &str, word: String) -> Result<String> {
     }
 }
 
-fn plain_path(option: &str, word: String) -> Result<String> {
-    if !word.starts_with('/') {
-        return Err(Error::usage(format!("{option} must be an absolute path: {word}"))
-            .hint("the files are read at boot, or on another host"));
+fn absolute(option: &str, word: String) -> Result<String> {
+    if word.starts_with('/') {
+        return Ok(word);
     }
-    plain(option, word)
+    Err(Error::usage(format!("{option} must be an absolute path: {word}"))
+        .hint("the files are read at boot, or on another host"))
 }
 
 fn command(
@@ -129,7 +130,7 @@ fn command(
 ) -> Result<Command> {
     let (targets, dry_run) = (given.targets()?, given.install.dry_run);
     let mut options = given.install.options.clone();
-    let dir = options.dir.map(|d| plain_path("--path", d.to_string_lossy().into_owned())).transpose()?;
+    let dir = options.dir.map(|d| absolute("--path", d.to_string_lossy().into_owned())).transpose()?;
     let by = match kind {
         Kind::Runs(by) => by,
         Kind::Handlers(format) => {
@@ -145,11 +146,12 @@ fn command(
         ));
     }
     let usual = Deploy::new(by);
+    let program = absolute("--program", said("--program").unwrap_or(usual.program))?;
     Ok(Command::Deploy(Deploy {
         targets,
         image: plain("--image", said("--image").unwrap_or(usual.image))?,
-        program: plain_path("--program", said("--program").unwrap_or(usual.program))?,
-        dir: dir.unwrap_or(usual.dir),
+        program: plain("--program", program)?,
+        dir: plain("--path", dir.unwrap_or(usual.dir))?,
         to,
         dry_run,
         by,

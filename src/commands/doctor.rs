@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use nix::sys::utsname::uname;
 
 use super::Done;
+use super::export::export;
 use super::install::remedy as remedy_to_last;
 use super::rules::tried_by;
 use crate::anchor::BinfmtMount;
@@ -19,6 +20,7 @@ use crate::mounts::Instance;
 use crate::outcome::{Finding, Grade, Outcome, Report};
 use crate::plan::covers;
 use crate::probe::{self, Native, RanBy, Surveyed, Verdict};
+use crate::request::{Export, Format, HandlerOptions, Targets};
 use crate::rule::{Entry, Flags, Match, Owner};
 use crate::userns::Namespaces;
 
@@ -165,17 +167,17 @@ const WANTED: &str = "/etc/systemd/system/systemd-binfmt.service.wants";
 /// systemd-binfmt writes -1 to `status` when it starts or stops, and registers only what its files say. Without files, it does
 /// neither.
 fn flushing(place: Namespaces, entries: &[Entry]) -> Option<Finding> {
-    let is_targets =
-        |e: &&Entry| e.name.strip_prefix(PREFIX).is_some_and(|target| named(target).next().is_some());
-    let ours: Vec<_> = entries.iter().filter(is_targets).collect();
+    let arch = |e: &Entry| arch_of(&e.name).or_else(|| named(e.name.strip_prefix(PREFIX)?).next());
+    let ours: Vec<_> = entries.iter().filter_map(|e| Some((e, arch(e)?))).collect();
     if !place.on_host || ours.is_empty() || !Path::new("/run/systemd/system").exists() {
         return None;
     }
     let is_back =
         ["qus.service", "qus-host.service"].iter().any(|unit| Path::new(WANTED).join(unit).exists());
-    let is_in_file = |e: &&Entry| {
-        let file = format!("{}.conf", e.name);
-        BINFMT_D.iter().any(|dir| Path::new(dir).join(&file).exists())
+    let is_in_file = |(e, arch): &(&Entry, &Arch)| {
+        // One of qus's name serves, too.
+        let files = [&e.name, &arch.handler_name()].map(|name| format!("{name}.conf"));
+        BINFMT_D.iter().any(|dir| files.iter().any(|file| Path::new(dir).join(file).exists()))
     };
     let (kept, lost): (Vec<_>, Vec<_>) = ours.into_iter().partition(is_in_file);
     if is_back || lost.is_empty() {
@@ -183,8 +185,10 @@ fn flushing(place: Namespaces, entries: &[Entry]) -> Option<Finding> {
         let seen = format!("{by} the handlers back when systemd-binfmt restarts");
         return Some(finding("systemd", Grade::Good, seen, None));
     }
-    let names: Vec<_> = lost.iter().map(|e| &e.name[PREFIX.len()..]).collect();
-    let names = names.join(" ");
+    let mut targets: Vec<_> = lost.iter().map(|(_, arch)| arch.target).collect();
+    targets.sort_unstable();
+    targets.dedup();
+    let names = targets.join(" ");
     let has_file = |dir: &&str| std::fs::read_dir(dir).is_ok_and(|mut files| files.next().is_some());
     let seen = if BINFMT_D.iter().any(has_file) || !kept.is_empty() {
         format!("a restart of systemd-binfmt, as by packages, removes {names}")
@@ -194,17 +198,39 @@ fn flushing(place: Namespaces, entries: &[Entry]) -> Option<Finding> {
         )
     };
     // Files need emulators on the host; those of an image need the unit.
-    let dir = Path::new(&lost[0].interpreter).parent()?;
-    let is_there = |e: &&Entry| {
-        let path = Path::new(&e.interpreter);
-        path.parent() == Some(dir) && path.exists()
-    };
-    let remedy = if lost.iter().all(is_there) {
-        format!("qus export binfmt.d --path {} -e /etc/binfmt.d {names}", dir.display())
-    } else {
-        format!("qus export systemd -e /etc/systemd/system {names} && systemctl enable --now qus")
+    let dir = Path::new(&lost[0].0.interpreter).parent()?;
+    let is_in_dir = |(e, _): &(&Entry, &Arch)| Path::new(&e.interpreter).parent() == Some(dir);
+    let is_exported = || lost.iter().all(is_in_dir) && can_export(dir, targets.clone());
+    let remedy = match dir.to_str().and_then(quoted).filter(|_| is_exported()) {
+        Some(dir) => {
+            let to = BINFMT_D[0];
+            let mkdir = if Path::new(to).exists() { "" } else { "mkdir -p /etc/binfmt.d && " };
+            format!("{mkdir}qus export binfmt.d --path {dir} -e {to} {names}")
+        }
+        None => {
+            let is_there = |engine| Path::new("/usr/bin").join(engine).exists();
+            let engine = if is_there("podman") && !is_there("docker") { "--engine podman " } else { "" };
+            format!(
+                "qus export systemd {engine}--image IMAGE -e /etc/systemd/system {names} && \
+                 systemctl enable --now qus # IMAGE: the image of qus that you use"
+            )
+        }
     };
     Some(finding("systemd", Grade::Warning, seen, Some(&remedy)))
+}
+
+/// Would `qus export binfmt.d` write a file for each of these?
+fn can_export(dir: &Path, targets: Vec<&'static str>) -> bool {
+    let request = Export {
+        targets: Targets::These(targets),
+        options: HandlerOptions { dir: Some(dir.to_owned()), ..HandlerOptions::default() },
+        format: Format::BinfmtD,
+        to: None,
+        host: None,
+        force: false,
+        dry_run: true,
+    };
+    export(&request, &mut Report::default()).is_ok()
 }
 
 /// The finding about a handler.

@@ -66,7 +66,7 @@ fn doctors_advice_on_systemd_binfmt_brings_handlers_back() {
         [ ! -d /usr/lib/binfmt.d ] || mount -t tmpfs empty /usr/lib/binfmt.d
         cat >/path/advice <<'SH'
 #!/bin/sh
-on-host qus doctor | sed -n '/ systemd: /,/→/p'
+on-host qus doctor | sed -n '/ systemd: /,/→/p' | sed 's/--engine podman //'
 SH
         chmod +x /path/advice",
     );
@@ -78,6 +78,11 @@ SH
     s.step("on-host qus install arm s390x >/dev/null; $(advice | sed -n 's/.*→ //p')");
     s.step(restart);
     s.step("/foreign/busybox-arm uname -m; /foreign/busybox-s390x uname -m; advice");
+    // As a directory may be named, and a handler of the same programs.
+    s.step("rm /etc/binfmt.d/qemu-*; mkdir '/a b'; cp /qus/bin/qemu-arm-static '/a b'; on-host qus install --replace --path '/a b' arm >/dev/null; on-host qus remove s390x; advice");
+    s.step("sh -c \"$(advice | sed -n 's/.*→ //p')\"; cat /etc/binfmt.d/qemu-*; advice | head -n 1");
+    s.step("rm /etc/binfmt.d/qemu-*; on-host qus remove arm; cp /qus/bin/qemu-arm-static /own-arm; printf %s \"$(qus export binfmt.d --path '/a b' --force arm)\" | sed 's|:qemu-arm:|:qemu-armhf:|; s|/a b/qemu-arm-static|/own-arm|' >/proc/sys/fs/binfmt_misc/register; advice");
+    s.step("on-host qus install arm s390x >/dev/null; >/etc/binfmt.d/qemu-arm.conf; >/etc/binfmt.d/qemu-s390x.conf; advice | head -n 1; echo -1 >/proc/sys/fs/binfmt_misc/qemu-armhf");
     // What an image has brought, the host has no file for.
     s.step("rm /etc/binfmt.d/qemu-*; mkdir /image; cp /qus/bin/qemu-arm-static /image; on-host qus install --replace --path /image arm >/dev/null; rm -r /image; advice");
     s.step("mkdir -p /etc/systemd/system/systemd-binfmt.service.wants; >/etc/systemd/system/systemd-binfmt.service.wants/qus.service; advice");
