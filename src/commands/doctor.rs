@@ -352,17 +352,13 @@ fn stood_in_for(e: &Entry) -> Option<&str> {
 
 /// The command that removes a handler.
 fn removal(e: &Entry) -> String {
-    match arch_of(&e.name) {
-        Some(arch) => return format!("qus remove {}", arch.target),
-        // Another name of a target would be taken for that, and several words for several.
-        None if e.name.starts_with(PREFIX)
-            && named(&e.name).next().is_none()
-            && !e.name.contains(',')
-            && matches!(quoted(&e.name), Some(Cow::Borrowed(_))) =>
-        {
-            return format!("qus remove {}", e.name);
-        }
-        None => {}
+    if let Some(arch) = arch_of(&e.name) {
+        return format!("qus remove {}", arch.target);
+    }
+    // Several words would be taken for several names.
+    let is_plain = !e.name.contains(',') && matches!(quoted(&e.name), Some(Cow::Borrowed(_)));
+    if e.name.starts_with(PREFIX) && is_plain {
+        return format!("qus remove {}", e.name);
     }
     match quoted(&format!("{USUAL_DIR}/{}", e.name)) {
         Some(file) => format!("echo -1 > {file}"),

@@ -147,7 +147,9 @@ impl Holder {
         if !held.is_empty()
             && let Err(error) = place.clone().and_then(depends)
         {
-            report.errors.push(error.hint("they stay; `qus remove --force` removes them all the same"));
+            let targets: Vec<_> = held.iter().map(|held| held.arch.target).collect();
+            let line = format!("qus remove --force {}", targets.join(" "));
+            report.errors.push(error.hint(format!("they stay; `{line}` removes them all the same")));
             held.clear();
         }
         for held in held {
