@@ -148,7 +148,7 @@ fn a_handler_is_not_said_to_run_what_another_runs() {
     take(&s, "box-arm", "arm", "/bad");
     s.quietly(by_path);
     s.step(&format!("qus install arm; {runs}"));
-    s.step("qus hold arm");
+    s.step("timeout 20 qus hold arm");
     s.step("qus -s -- arm");
     s.step(&format!("qus install --force arm; {runs}"));
     s.quietly("qus remove arm; echo -1 >/mnt/box-arm; echo -1 >/mnt/arm");
