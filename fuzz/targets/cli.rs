@@ -40,9 +40,12 @@ fuzz_target!(|data: &[u8]| {
                     Command::Check { targets, .. } | Command::Run { targets, .. } => (targets, [].as_slice()),
                     _ => continue,
                 };
-                // A handler that is named is one of QEMU's, and a file of binfmt_misc itself.
+                // A handler that is named is one of QEMU's, and a file of binfmt_misc itself; a pattern is compared with those alone.
                 assert!(
-                    handlers.iter().all(|h| h.len() > 5 && h.starts_with("qemu-") && !h.contains('/')),
+                    handlers.iter().all(|(h, _)| {
+                        let is_full = h.len() > 5 && h.starts_with("qemu-");
+                        (is_full || h.contains(['*', '?'])) && !h.contains('/')
+                    }),
                     "{handlers:?}"
                 );
                 // A target that is named is one that is known, and named once.
