@@ -13,7 +13,7 @@ SH
     cat >/path/by <<'SH'
 #!/bin/sh
 /foreign/busybox-arm sleep 20 & program=$!
-for i in $(seq 100); do cmp -s /proc/$program/exe \"$1\" && break; sleep 0.02; done
+await -p $program cmp /proc/$program/exe \"$1\"
 cmp /proc/$program/exe \"$1\"; kill $program
 SH
     chmod +x /path/hidden /path/by";
@@ -65,7 +65,7 @@ fn an_outer_binfmt_misc_is_not_taken_for_its_own() {
 #!/bin/sh
 exec unshare --user --map-root-user --mount --propagation=private sh -c '
     unshare --mount --propagation=private sh -c \"mount -t binfmt_misc b /mnt; : >/tmp/held/there; exec sleep 50\" & holder=$!
-    until [ -e /tmp/held/there ]; do sleep 0.02; done
+    await -p $holder test -e /tmp/held/there
     enter() { nsenter --mount --target $holder \"$@\"; }
     '\"$1\"'
     kill $holder; rm /tmp/held/there'
@@ -133,7 +133,7 @@ fn what_an_install_has_promised_outlives_a_hold() {
 #!/bin/sh
 rm -f /tmp/out
 qus hold --clean arm >/tmp/out 2>/tmp/err & hold=$!
-until grep -qs '^they stay' /tmp/out; do sleep 0.02; done
+await -p $hold grep '^they stay' /tmp/out
 \"$@\"; echo $?
 kill -TERM $hold; wait $hold; cat /tmp/err
 /foreign/busybox-arm uname -m

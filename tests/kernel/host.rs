@@ -158,7 +158,7 @@ fn handlers_of_another_tool_stay_when_a_run_fails() {
         "cp -r /qus/bin /bad; echo >/bad/SHA256SUMS
         cat >/path/concurrently <<'SH'
 #!/bin/sh
-timeout 10 sh -c 'until test -e /proc/sys/fs/binfmt_misc/register; do sleep 0.1; done'
+await test -e /proc/sys/fs/binfmt_misc/register
 sleep 1
 echo ':jar:M::PK::/bin/true:' >/proc/sys/fs/binfmt_misc/register
 SH
@@ -177,10 +177,10 @@ fn hold_on_the_host_registers_only_the_emulator_that_it_tried() {
         "mkdir /own; cp /qus/bin/qemu-arm-static /own; cp /own/qemu-arm-static /own/same; cp /bin/true /own/other
         mount -t binfmt_misc b /proc/sys/fs/binfmt_misc; cd /proc/sys/fs/binfmt_misc
         on-host qus hold --path /own arm >/tmp/out 2>>/tmp/err & echo $! >/tmp/pid
-        until grep -q '^they stay' /tmp/out; do sleep 0.02; done",
+        await -p $! grep '^they stay' /tmp/out",
     );
     let removed = "echo -1 >/proc/sys/fs/binfmt_misc/qemu-arm
-        for i in $(seq 500); do grep -q 'another process' /tmp/err && break; sleep 0.02; done
+        await grep 'another process' /tmp/err
         grep 'another process' /tmp/err; ls /proc/sys/fs/binfmt_misc; : >/tmp/err";
     s.step(&format!("mv /own/same /own/qemu-arm-static; {removed}"));
     s.step(&format!("mv /own/other /own/qemu-arm-static; {removed}"));

@@ -101,7 +101,7 @@ fn many_concurrent_runs_succeed() {
 #[test]
 fn a_long_hold_needs_no_more_than_a_short_one() {
     let Some(s) = Sandbox::with_static_entrypoint() else { return };
-    s.quietly("qus hold aarch64 arm >/tmp/out 2>/tmp/err & until grep -q '^they stay' /tmp/out; do sleep 0.02; done; echo $! >/tmp/pid");
+    s.quietly("qus hold aarch64 arm >/tmp/out 2>/tmp/err & echo $! >/tmp/pid; await -p $! grep '^they stay' /tmp/out");
     // Asked by SIGHUP, it looks at the handlers and runs a program of each; otherwise it looks every ten seconds. While it does, it has
     // a few descriptors more: the least of three seconds counts.
     let usage = || {
@@ -125,9 +125,8 @@ fn a_long_hold_needs_no_more_than_a_short_one() {
     let (before, after) = (numbers(&first), numbers(&last));
     assert_eq!((before[0], before[2]), (after[0], after[2]), "descriptors or mounts: {first}{last}");
     assert!(after[1] <= before[1] + 64, "memory, in kB: {first}{last}");
-    // Nobody reaps it here: when it has ended, it is a zombie.
     s.quietly(
-        "kill -TERM $(cat /tmp/pid); while grep -q '^State:.[^Z]' /proc/$(cat /tmp/pid)/status; do sleep 0.02; done
+        "kill -TERM $(cat /tmp/pid); await -p $(cat /tmp/pid) false
         ! grep -v '^qus: note: ' /tmp/err",
     );
     tell(&format!(

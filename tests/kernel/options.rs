@@ -82,10 +82,10 @@ fn hold_notes_changes_at_once() {
     let Some(mut s) = Sandbox::new() else { return };
     s.quietly(
         "qus hold arm >/tmp/out 2>/tmp/err & echo $! >/tmp/pid
-        until grep -q '^they stay' /tmp/out; do sleep 0.02; done",
+        await -p $! grep '^they stay' /tmp/out",
     );
-    s.step("qus remove arm; for i in $(seq 500); do grep -q again /tmp/err && break; sleep 0.02; done; tail -n 1 /tmp/err");
-    s.step("kill -TERM $(cat /tmp/pid); for i in $(seq 500); do [ -e /proc/$(cat /tmp/pid) ] || break; sleep 0.02; done; grep -c registered.again /tmp/err");
+    s.step("qus remove arm; await grep again /tmp/err; tail -n 1 /tmp/err");
+    s.step("kill -TERM $(cat /tmp/pid); await -p $(cat /tmp/pid) false; grep -c registered.again /tmp/err");
     s.compare();
 }
 
@@ -97,11 +97,13 @@ fn hold_watches_what_was_left_to_others() {
         qus export binfmt.d arm --path /qus/bin | sed 's|:qemu-arm:|:rosetta:|; s|/qus/bin/[^:]*|/emulator|' >/rosetta
         cat >/path/lose <<'SH'
 #!/bin/sh
+: >/tmp/out >/tmp/err
 cat /rosetta >/mnt/register
 qus hold \"$@\" arm >/tmp/out 2>/tmp/err &
-until grep left.alone /tmp/out; do sleep 0.02; done
+await -p $! grep left.alone /tmp/out
+cat /tmp/out
 echo -1 >/mnt/rosetta
-for i in $(seq 1000); do [ -s /tmp/err ] && break; sleep 0.02; done
+await -p $! grep cannot.keep /tmp/err
 kill -TERM $! 2>&-
 wait $!
 echo exit $?
@@ -151,9 +153,9 @@ fn hold_registers_again_what_was_there_before_it() {
 #!/bin/sh
 : >/tmp/out
 \"$@\" >/tmp/out 2>/tmp/err &
-until grep -q '^they stay' /tmp/out; do sleep 0.02; done
+await -p $! grep '^they stay' /tmp/out
 echo -1 >/mnt/qemu-arm
-for i in $(seq 500); do [ -e /mnt/qemu-arm ] && break; sleep 0.02; done
+await -p $! test -e /mnt/qemu-arm
 sed -n 2,3p /mnt/qemu-arm
 /foreign/busybox-arm uname -m
 kill -TERM $!

@@ -42,6 +42,18 @@ if [ $# -gt 5 ]; then
     mount --bind "$6" "$1/arm64v8"
 fi
 ln -s /qus/register "$1/path/qus"
+# await [-p PID] COMMAND… – until it succeeds, that process has ended (nobody may have reaped it), or half a minute is over.
+cat >"$1/path/await" <<'SH'
+#!/bin/sh
+pid=$$ tries=0
+[ "$1" != -p ] || { pid=$2 && shift 2; }
+until "$@" >/dev/null 2>&1; do
+    grep -qs '^State:.[^Z]' "/proc/$pid/status" || exit
+    [ $((tries += 1)) -lt 1500 ] || { echo "await: still not so: $*" >&2 && exit 1; }
+    sleep 0.02
+done
+SH
+chmod +x "$1/path/await"
 cd "$1"
 pivot_root . old
 umount -l old

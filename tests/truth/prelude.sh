@@ -71,6 +71,15 @@ cat >/path/as-user <<'SH'
 exec setpriv --reuid 1000 --regid 1000 --clear-groups --inh-caps=-all "$@"
 SH
 
+# locked FILE… – locked by that user until the scenario ends.
+cat >/path/locked <<'SH'
+#!/bin/sh
+for file; do
+	as-user flock "$file" sleep 300 >/dev/null 2>&1 &
+	await sh -c '! flock --nonblock "$0" true' "$file"
+done
+SH
+
 # inside COMMAND… – as root of a user namespace that an ordinary user has made; which programs run there is written down.
 cat >/path/inside <<'SH'
 #!/bin/sh
@@ -110,14 +119,21 @@ cat >/path/kept.sh <<'SH'
 kept() {
 	"$@" >/tmp/said &
 	pid=$!
-	until [ -s /tmp/said ] || ! kill -0 "$pid"; do sleep 0.02; done
+	await -p "$pid" test -s /tmp/said
 	for target in aarch64 arm; do /foreign/busybox-$target true 2>/dev/null && echo $target; done >/tmp/throughout
 }
 
-# again – a function: have it look (SIGHUP), wait until it has, and see what runs.
+# looked – a function: have it look (SIGHUP), and wait until it has: it takes the second signal when it is done with the first.
+looked() {
+	for _ in first second; do
+		kill -HUP "$pid"
+		await -p "$pid" grep '^ShdPnd:.*[02468ace]$' "/proc/$pid/status"
+	done
+}
+
+# again – a function: have it look, and see what runs.
 again() {
-	kill -HUP "$pid"
-	sleep 0.5
+	looked
 	for target in aarch64 arm; do /foreign/busybox-$target true 2>/dev/null && echo $target; done >/tmp/throughout
 }
 
