@@ -200,27 +200,29 @@ impl Held {
             Some(_) => lost("another process disabled it"),
             None => {
                 let registrar = binfmt.lock()?;
-                if binfmt.entry(name)?.is_none() {
-                    if self.undo.rule.flags.fix_binary {
-                        let Some(emulator) = self.emulator.as_deref() else {
-                            return lost("another process removed it, and its emulator is not known");
-                        };
-                        let path = Path::new(&self.undo.rule.interpreter);
-                        let failed = |e: Error| Error::new(Step::Register, name, e.to_string());
-                        mount.link(path, &emulator.file).map_err(failed)?;
-                        // On the host, the path leads to whatever is there by now.
-                        let is_as_it_was = || -> std::io::Result<bool> {
-                            Ok(emulator.is_same_as(&File::open(path)?)?
-                                && (emulator.sum.is_none() || emulator.unchanged()?))
-                        };
-                        let unread = |e| failed(Error::new(Step::Read, path.to_string_lossy(), e));
-                        if !is_as_it_was().map_err(unread)? {
-                            return lost("another process removed it, and its emulator is another one now");
-                        }
-                    }
-                    registrar.register(&self.undo.rule)?;
-                    self.expected = binfmt.entry(name)?;
+                if binfmt.entry(name)?.is_some() {
+                    drop(registrar);
+                    return self.look(mount, strict); // another qus was replacing it
                 }
+                if self.undo.rule.flags.fix_binary {
+                    let Some(emulator) = self.emulator.as_deref() else {
+                        return lost("another process removed it, and its emulator is not known");
+                    };
+                    let path = Path::new(&self.undo.rule.interpreter);
+                    let failed = |e: Error| Error::new(Step::Register, name, e.to_string());
+                    mount.link(path, &emulator.file).map_err(failed)?;
+                    // On the host, the path leads to whatever is there by now.
+                    let is_as_it_was = || -> std::io::Result<bool> {
+                        Ok(emulator.is_same_as(&File::open(path)?)?
+                            && (emulator.sum.is_none() || emulator.unchanged()?))
+                    };
+                    let unread = |e| failed(Error::new(Step::Read, path.to_string_lossy(), e));
+                    if !is_as_it_was().map_err(unread)? {
+                        return lost("another process removed it, and its emulator is another one now");
+                    }
+                }
+                registrar.register(&self.undo.rule)?;
+                self.expected = binfmt.entry(name)?;
                 Ok(Some(format!("another process removed {name}; it is registered again")))
             }
         }

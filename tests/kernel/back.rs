@@ -183,8 +183,15 @@ fn a_hold_that_cleans_up_restores_what_it_replaced() {
     // Of a hold that has ended and left it, and nothing else keeps binfmt_misc.
     s.quietly("umount /mnt");
     s.step("staying qus hold --path /build arm; staying qus hold --clean arm; by /build/qemu-arm-static");
-    // The first removes its own, and what was there before both is back.
-    s.step("during='staying qus hold --clean arm' staying qus hold --clean --path /build arm; qus -l");
+    // The first registers its own again when the second has removed its, and leaves what was there before both. While the second
+    // replaces it, which takes a moment here, it waits.
+    let slowly =
+        "strace -D -qq -o /dev/null -P /qus/anchor/qemu-arm -e trace=write -e inject=write:delay_exit=900000";
+    for second in ["staying", &format!("during=\"grep -v namespace $out.err\" staying {slowly}")] {
+        s.step(&format!(
+            "during='{second} qus hold --clean arm; await grep again $out.err' staying qus hold --clean --path /build arm; qus -l"
+        ));
+    }
     s.compare();
 }
 
