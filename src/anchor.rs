@@ -28,13 +28,13 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::stat::{Mode, fstat, stat};
 use nix::unistd::read;
 
-use crate::binfmt::{Binfmt, USUAL_DIR};
+use crate::binfmt::{Binfmt, LOCK_PATIENCE, USUAL_DIR};
 use crate::error::{Cause, Error, Result, Step};
 use crate::mounts::{self, Instance, own_path};
 use crate::sys;
 use crate::userns::Namespaces;
 
-/// How long a binfmt_misc that qus doesn't hold is watched: longer than another tool holds its mount while it registers.
+/// How long a binfmt_misc that no qus holds is watched: longer than another tool holds its mount while it registers.
 const WATCHED_FOR: Duration = Duration::from_secs(1);
 
 /// The hint for emulators in a directory that can't be covered.
@@ -47,7 +47,7 @@ pub enum Keeper {
     Host,
     /// The detached tree that the handler itself holds.
     Anchor,
-    /// Something that qus can't see: binfmt_misc was there for [`WATCHED_FOR`] without a mount of qus.
+    /// Something that qus can't see: binfmt_misc was there for [`WATCHED_FOR`] without a mount of this qus, and no other had the lock.
     Unseen,
     /// The mount of this process, while it runs.
     Process,
@@ -271,14 +271,20 @@ impl BinfmtMount {
             }
         }
         release();
+        // Another qus holds it while it has the lock. To look, this one has to hold it for a moment.
+        let is_in_use = || {
+            let is_locked = mounts::mount_binfmt(at).is_ok_and(|()| self.binfmt.is_locked());
+            umount2(at, MntFlags::MNT_DETACH).is_ok() && is_locked
+        };
         let start = Instant::now();
-        while start.elapsed() < WATCHED_FOR {
-            if end.is_told() {
+        loop {
+            if end.comes_within(WATCHED_FOR / 2) {
                 return Ok(false);
             }
-            std::thread::sleep(Duration::from_millis(10));
+            if !is_in_use() || start.elapsed() > LOCK_PATIENCE {
+                return Ok(!end.comes_within(WATCHED_FOR / 2));
+            }
         }
-        Ok(true)
     }
 
     /// Watches for removals of handlers.
@@ -404,6 +410,17 @@ impl Watch {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).map_err(failed)?;
         inotify.add_watch(dir, events).map_err(failed)?;
         Ok(Self(inotify))
+    }
+
+    fn comes_within(&self, time: Duration) -> bool {
+        let start = Instant::now();
+        while start.elapsed() < time {
+            if self.is_told() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        false
     }
 
     pub(crate) fn is_told(&self) -> bool {

@@ -18,7 +18,7 @@ use crate::rule::{Entry, Rule};
 pub(crate) const USUAL_DIR: &str = "/proc/sys/fs/binfmt_misc";
 
 /// How long to wait for another qus, which needs about a second for all targets.
-const LOCK_PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const LOCK_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The most that the kernel shows of an entry, in bytes (`bm_entry_read` in fs/binfmt_misc.c).
 const PAGE: usize = 4096;
@@ -144,6 +144,12 @@ impl Binfmt {
         }
         file.write_all(b"-1").map_err(|e| Error::new(Step::Remove, shown, e))?;
         Ok(Some(entry))
+    }
+
+    /// Has another qus locked it? Not, as far as is known, if this one can't.
+    pub(crate) fn is_locked(&self) -> bool {
+        let register = OpenOptions::new().write(true).open(self.dir.join("register"));
+        register.is_ok_and(|register| matches!(register.try_lock(), Err(TryLockError::WouldBlock)))
     }
 
     /// Locks this binfmt_misc against every other qus, after waiting for the one that has the lock.

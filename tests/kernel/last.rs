@@ -81,6 +81,24 @@ fn another_container_finds_or_replaces_the_handlers() {
 }
 
 #[test]
+fn another_run_is_not_what_keeps_the_handlers() {
+    let Some(mut s) = Sandbox::new() else { return };
+    // It waits for the lock until the first has ended, and then takes its time.
+    s.quietly(
+        "cat >/path/second <<'SH'
+#!/bin/sh
+exec unshare --mount --propagation=private sh -c '
+    mount -t binfmt_misc b /mnt; await test -e /mnt/qemu-arm; exec flock /mnt/register sleep 4'
+SH
+        chmod +x /path/second",
+    );
+    let slowly =
+        "strace -qq -o /dev/null -P /qus/anchor/register -e trace=write -e inject=write:delay_exit=700000";
+    s.step(&format!("second & {slowly} qus -s -- arm"));
+    s.compare();
+}
+
+#[test]
 fn removing_the_last_handler_leaves_nothing_behind() {
     let Some(mut s) = Sandbox::new() else { return };
     s.quietly(CONTAINER);
