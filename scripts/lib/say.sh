@@ -36,6 +36,34 @@ misuse() {
 	exit 2
 }
 
+# options "--NAME… --NAME=… --NAME+…" ARGUMENT… – read those that a script begins with: --NAME sets the variable NAME (- is _
+# in there) to itself, one with = to the value that follows, one with + adds that. $taken is how many arguments they were.
+options() {
+	qus_known=" $1 "
+	shift
+	taken=$#
+	while [ $# -gt 0 ]; do
+		case $1 in
+		-h | --help) usage && exit ;;
+		-*[!a-z-]*) misuse "unknown option: $1" ;;
+		-*) ;;
+		*) break ;;
+		esac
+		qus_name=$(echo "${1#--}" | tr - _)
+		case $qus_known in
+		*" $1 "*) eval "$qus_name=\$1" ;;
+		*" $1"[=+]" "*)
+			[ $# -ge 2 ] || misuse "$1 needs a value"
+			case $qus_known in *" $1= "*) eval "$qus_name=\$2" ;; *) eval "$qus_name=\"\$$qus_name \$2\"" ;; esac
+			shift
+			;;
+		*) misuse "unknown option: $1" ;;
+		esac
+		shift
+	done
+	taken=$((taken - $#))
+}
+
 # from_here PATH – from the folder that the script was started in.
 from_here() {
 	case $1 in /*) ;; *) printf %s/ "$OLDPWD" ;; esac
