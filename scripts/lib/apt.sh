@@ -6,7 +6,8 @@
 #	offered PACKAGE             could the system's apt install it?
 #	apt_root RELEASE ARCH…        print the APT_CONFIG of a private apt root for that release and these architectures; ARCH `source`:
 #	                            for its source packages
-#	apt_fetch RELEASE PACKAGE ARCH VERSION SHA256 [POOLPATH [SEEN]]
+#	newest RELEASE PACKAGE ARCH print VERSION SHA256 POOLPATH SOURCE=VERSION of a package, as the signed index has them
+#	apt_fetch RELEASE PACKAGE ARCH VERSION SHA256 POOLPATH [SEEN]
 #	                            print the path of that very .deb in the cache
 #	unpack DEB FOLDER           all files of a .deb
 #	source_fetch FOLDER RELEASE PACKAGE VERSION SHA256 POOLPATH [SEEN]
@@ -107,25 +108,26 @@ apt_root() (
 	keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 	need "$keyring:debian-archive-keyring"
 	lock "$root/lock"
-	mkdir -p "$root/lists/partial" "$root/archives/partial" || exit
-	if [ -z "$(find "$root" -name updated -mmin "-$QUS_APT_MAX_AGE")" ]; then
+	mkdir -p "$root/etc/apt/apt.conf.d" "$root/etc/apt/preferences.d" "$root/var/lib/apt/lists/partial" \
+		"$root/var/cache/apt/archives/partial" || exit
+	if [ -z "$(find "$root/var" -name updated -mmin "-$QUS_APT_MAX_AGE")" ]; then
 		mirror=$(debian_mirror) || exit 1
 		case $release in *-security) mirror=$mirror-security ;; esac
 		: >"$root/status"
 		case $1 in
 		source) echo "deb-src [signed-by=$keyring target=Sources] $mirror $release main" ;;
 		*) echo "deb [signed-by=$keyring target=Packages] $mirror $release main" ;;
-		esac >"$root/sources.list"
+		esac >"$root/etc/apt/sources.list"
 		apt_conf "$root" "$@" >"$root/apt.conf"
 		# sid's Release may be past its date where the mirror lags; what is fetched is pinned by hash anyway.
 		[ "$release" != sid ] || echo 'Acquire::Check-Valid-Until "false";' >>"$root/apt.conf"
 		say "fetching the package index of $release ($*)"
 		APT_CONFIG=$root/apt.conf apt-get -qq -o APT::Update::Error-Mode=any update >&2 || {
-			rm -rf "$root/lists" # apt keeps damaged ones
+			rm -rf "$root/var/lib/apt/lists" # apt keeps damaged ones
 			fail "cannot fetch the signed index of $release ($*)" \
 				"a mirror that is being synchronised is complete later; QUS_DEBIAN_MIRROR chooses another"
 		}
-		touch "$root/updated"
+		touch "$root/var/updated"
 	fi
 	echo "$root/apt.conf"
 )
@@ -135,18 +137,9 @@ apt_root() (
 apt_conf() {
 	apt-config dump | sed -n '/^Acquire::\(http\|https\|Retries\|ForceIPv[46]\)[: ]/p'
 	cat <<-CONF
-		Dir::Etc::parts "/dev/null";
-		Dir::Etc::main "/dev/null";
-		Dir::State "$1";
-		Dir::State::lists "$1/lists";
+		Dir "$1";
 		Dir::State::status "$1/status";
-		Dir::Cache "$1";
 		Dir::Cache::srcpkgcache "";
-		Dir::Cache::archives "$1/archives";
-		Dir::Etc::sourcelist "$1/sources.list";
-		Dir::Etc::sourceparts "/dev/null";
-		Dir::Etc::preferences "/dev/null";
-		Dir::Etc::preferencesparts "/dev/null";
 		APT::Sandbox::User "root";
 		APT::Architecture "$2";
 		Acquire::Languages "none";
@@ -157,20 +150,28 @@ apt_conf() {
 	echo '};'
 }
 
+newest() (
+	conf=$(apt_root "$1" "$3") || exit
+	APT_CONFIG=$conf apt-cache show --no-all-versions "$2:$3" | awk '
+		/^[A-Z]/ { field[$1] = $2; if ($1 == "Source:" && $3) version = substr($3, 2, length($3) - 2) }
+		END {
+			if (!field["SHA256:"]) exit 1
+			source = field["Source:"] ? field["Source:"] : field["Package:"]
+			if (!version) version = field["Version:"]
+			print field["Version:"], field["SHA256:"], field["Filename:"], source "=" version
+		}' || fail "the index of $1 has no $2:$3"
+)
+
 # is_sha256 FILE SHA256
 is_sha256() {
 	echo "$2  $1" | sha256sum --check --status -
 }
 
-# The sources of a .deb, each into the empty folder $part. They share the variables of apt_fetch.
+# The sources of a package, each into the file $part. They share the variables of apt_fetch.
 from_pool() {
-	[ -n "$pool" ] && mirror=$(debian_mirror) || return
+	mirror=$(debian_mirror) || return
 	case $release in *-security) mirror=$mirror-security ;; esac
 	download "$mirror/$pool"
-}
-from_apt() {
-	conf=$(apt_root "$release" "$arch") &&
-		(cd "$part" && APT_CONFIG=$conf apt-get -qq download "$package:$arch=$version" >&2)
 }
 from_snapshot() {
 	[ -n "${QUS_SNAPSHOT_MIRROR:-}" ] && [ -n "$seen" ] &&
@@ -180,8 +181,7 @@ from_snapshot() {
 # download URL – with apt's own methods: its proxies, retries and certificates. What an interrupted download has left is
 # gone on with, if the file over there is still the same.
 download() {
-	/usr/lib/apt/apt-helper -qq -o APT::Sandbox::User=root download-file "$1" "$file.unfinished" >&2 &&
-		mv "$file.unfinished" "$part/fetched.${file##*.}"
+	/usr/lib/apt/apt-helper -qq -o APT::Sandbox::User=root download-file "$1" "$part" >&2
 }
 
 # is_full DIRECTORY – has its file system less than a MiB left?
@@ -193,7 +193,7 @@ is_full() {
 # to have with that hash.
 cached() {
 	file=$1 sha256=$2 what=$3
-	part=$file.part
+	part=$file.unfinished
 	shift 3
 	lock "$file.lock"
 	if [ -e "$file" ]; then
@@ -206,20 +206,15 @@ cached() {
 	fi
 	say "fetching $what"
 	for source in "$@"; do
-		rm -rf "$part"
-		mkdir "$part"
 		"from_$source" || continue
-		mv "$part"/*."${file##*.}" "$part.${file##*.}"
-		rmdir "$part"
-		if is_sha256 "$part.${file##*.}" "$sha256"; then
-			mv "$part.${file##*.}" "$file"
+		if is_sha256 "$part" "$sha256"; then
+			mv "$part" "$file"
 			echo "$file"
 			return
 		fi
-		mv "$part.${file##*.}" "$file.bad"
+		mv "$part" "$file.bad"
 		say "from $source came a $what with the wrong sha256; kept as $file.bad"
 	done
-	rm -rf "$part"
 	! is_full "${file%/*}" || fail "cannot fetch $what: no space left in ${file%/*}" \
 		"the cache can be removed at any time; XDG_CACHE_HOME chooses another place"
 	suite=$(awk -v sha256="${pinned:-$sha256}" 'index($0, sha256) { print $1; exit }' manifests/*.lock)
@@ -228,8 +223,8 @@ cached() {
 }
 
 apt_fetch() (
-	release=$1 package=$2 arch=$3 version=$4 pool=${6:-} seen=${7:-}
-	cached "$QUS_CACHE/deb/$5.deb" "$5" "$package:$arch $version of $release" pool apt snapshot
+	release=$1 pool=$6 seen=${7:-}
+	cached "$QUS_CACHE/deb/$5.deb" "$5" "$2:$3 $4 of $1" pool snapshot
 )
 
 # unpack DEB FOLDER – all of its files.

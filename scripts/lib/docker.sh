@@ -17,17 +17,17 @@ docker_debs() (
 	[ -n "$rows" ] || fail "manifests/engine.lock pins no Docker for $arch" "scripts/update-pins engine"
 	echo "$rows" | while read -r _ _ release package arch version sha256 pool seen _; do
 		apt_fetch "$release" "$package" "$arch" "$version" "$sha256" "$pool" "$seen" </dev/null ||
-			docker_deb_of_today "$release" "$package" "$arch" || exit
+			docker_deb_of_today "$release" "$package" "$arch" </dev/null || exit
 	done
 )
 
 docker_deb_of_today() (
-	conf=$(apt_root "$1" "$3") || exit
-	export APT_CONFIG="$conf"
-	version=$(apt-cache show --no-all-versions "$2:$3" | sed -n 's/^Version: //p')
-	sha256=$(apt-cache show --no-all-versions "$2:$3" | sed -n 's/^SHA256: //p')
+	today=$(newest "$@") || exit
+	read -r version sha256 pool _ <<-TODAY
+		$today
+	TODAY
 	say "UNPINNED: taking $2 $version ($sha256), as $1's signed index has it today"
-	apt_fetch "$1" "$2" "$3" "$version" "$sha256"
+	apt_fetch "$@" "$version" "$sha256" "$pool"
 )
 
 # docker_root – print the folder that the packages are unpacked in: one for each set of packages.

@@ -98,7 +98,7 @@ rpm_keep() {
 }
 
 from_dnf() {
-	rpm_dnf "$release" "$arch" download --destdir="$part" "$package-$version.$arch" >&2
+	rpm_dnf "$release" "$arch" download --destdir="$part.dnf" "$package-$version.$arch" >&2 && mv "$part.dnf"/*.rpm "$part"
 }
 
 rpm_fetch() (
