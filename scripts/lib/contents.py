@@ -9,7 +9,7 @@ import re
 import tarfile
 from dataclasses import dataclass, field
 
-from layout import CHUNK, LAYER, Refused
+from layout import LAYER, Refused
 
 ENTRYPOINT = "qus/register"
 PACKAGE_FILES = ("qus/licences/package", "usr/share/doc/qemu-user/package")
@@ -51,17 +51,17 @@ class Image:
     emulators: list[Part] = field(default_factory=list)  # the package first, then its source, then what is linked into it
 
 
-def hosts(root):
-    """Rows of manifests/hosts, by platform."""
-    rows = (line.split() for line in (root / "manifests/hosts").read_text().splitlines() if line[:1] not in "#")
-    return {platform.removesuffix("/v8"): (host, debian) for host, debian, _, _, platform in (row for row in rows if row)}
+def table(path):
+    """Rows of a table in manifests/."""
+    return [line.split() for line in path.read_text().splitlines() if line[:1] not in "#"]
 
 
 def image(layout, manifest, root):
     """The image of that manifest; `root` is the tree that it was made in. Its layers must not be compressed."""
     config = layout.read(manifest["config"]["digest"])
     platform = "/".join(filter(None, (config["os"], config["architecture"], config.get("variant"))))
-    host, debian = hosts(root)[platform.removesuffix("/v8")]
+    hosts = {of.removesuffix("/v8"): (host, debian) for host, debian, _, _, of in table(root / "manifests/hosts")}
+    host, debian = hosts[platform.removesuffix("/v8")]
     found = Image(platform, host, config["config"].get("Labels") or {})
     kept = {}
     for layer in manifest["layers"]:
@@ -70,7 +70,11 @@ def image(layout, manifest, root):
         with tarfile.open(layout.verified(layer["digest"])) as tar:
             for member in tar:
                 if member.isfile():
-                    found.files.append(file_of(tar, member, kept))
+                    path, data = member.name.removeprefix("./"), tar.extractfile(member).read()
+                    sha1 = hashlib.sha1(data, usedforsecurity=False).hexdigest()
+                    found.files.append(File(path, sha1, hashlib.sha256(data).hexdigest()))
+                    if path in PACKAGE_FILES:
+                        kept[path] = data.decode()
     found.files.sort(key=lambda each: each.path)
     digests = {each.path: each.sha256 for each in found.files}
     if ENTRYPOINT in digests:
@@ -81,19 +85,6 @@ def image(layout, manifest, root):
     if any("/qemu-" in path for path in digests) and not found.emulators:
         raise Refused(f"the image of {host} has emulators, and does not say where they come from")
     return found
-
-
-def file_of(tar, member, kept):
-    """Hash a file; keep the text of those that describe a package."""
-    path = member.name.removeprefix("./")
-    hashes = hashlib.sha1(usedforsecurity=False), hashlib.sha256()
-    with tar.extractfile(member) as source:
-        while chunk := source.read(CHUNK):
-            for each in hashes:
-                each.update(chunk)
-            if path in PACKAGE_FILES:
-                kept[path] = kept.get(path, "") + chunk.decode()
-    return File(path, *(each.hexdigest() for each in hashes))
 
 
 def read_linked(found, path, debian, sha256):
@@ -111,7 +102,7 @@ def read_package(found, text, root, debian):
     facts = [line.split(": ", 1) for line in text.splitlines() if ": " in line]
     rpms = [value.split() for key, value in facts if key == "rpm"]
     facts = dict(facts)
-    arch = fedora(root, found.host) if rpms else debian
+    arch = {host: arch for host, _, arch in table(root / "manifests/fedora")}.get(found.host) if rpms else debian
     if facts["architecture"] != arch:
         raise Refused(f"the image of {found.host} has emulators for {facts['architecture']}")
     source = Part("srpm" if rpms else "source", facts["source"], facts["source-version"], facts.get("source-sha256"), None, "GPL-2.0-only")
@@ -130,9 +121,3 @@ def read_package(found, text, root, debian):
 def packages(facts, field):
     """NAME (= VERSION), …"""
     return re.findall(r"([^ ,]+) \(= ([^)]+)\)", facts.get(field, ""))
-
-
-def fedora(root, host):
-    """Fedora's name of a host, out of manifests/fedora."""
-    rows = (line.split() for line in (root / "manifests/fedora").read_text().splitlines() if line[:1] not in "#")
-    return {name: arch for name, _, arch in (row for row in rows if row)}.get(host)

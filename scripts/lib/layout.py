@@ -8,7 +8,6 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
-CHUNK = 1 << 20
 
 
 class Refused(Exception):
@@ -16,11 +15,8 @@ class Refused(Exception):
 
 
 def digest_of(file):
-    """The digest of what is left in an open file."""
-    sha = hashlib.sha256()
-    while chunk := file.read(CHUNK):
-        sha.update(chunk)
-    return "sha256:" + sha.hexdigest()
+    """The digest of an open file."""
+    return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def name_of(image):

@@ -9,7 +9,12 @@ NO = "NOASSERTION"
 PREDICATE_TYPE = "https://spdx.dev/Document"
 
 
-def purl(part, revision=None):
+def commit_of(part):
+    """The commit of qus, where it is known."""
+    return part.source.removesuffix("-modified") if part.kind == "qus" and part.source else None
+
+
+def purl(part):
     """The package URL of a part, or None."""
     version = quote(part.version, safe="")
     match part.kind:
@@ -28,7 +33,7 @@ def purl(part, revision=None):
         case "std":
             return f"pkg:github/rust-lang/rust@{version}"
         case "qus":
-            return f"pkg:github/dbhi/qus@{revision or 'v' + version}"
+            return f"pkg:github/dbhi/qus@{commit_of(part) or 'v' + version}"
     return None
 
 
@@ -40,8 +45,8 @@ def identifier(part):
 def package(part):
     """A part as a package."""
     where = f"https://crates.io/api/v1/crates/{part.name}/{part.version}/download" if part.kind == "crate" else NO
-    if part.kind == "qus" and part.source:
-        where = f"git+https://github.com/dbhi/qus@{part.source.removesuffix('-modified')}"
+    if commit_of(part):
+        where = f"git+https://github.com/dbhi/qus@{commit_of(part)}"
     out = {
         "SPDXID": identifier(part),
         "name": part.name,
@@ -61,20 +66,21 @@ def package(part):
         notes.append(f"commit {part.source}")
     if notes:
         out["sourceInfo"] = "; ".join(notes)
-    revision = part.source.removesuffix("-modified") if part.kind == "qus" and part.source else None
-    out["externalRefs"] = [{"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": purl(part, revision)}]
+    out["externalRefs"] = [{"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": purl(part)}]
     return out
 
 
 def document(image, name, created):
     """The document, as text; the same image gives the same bytes."""
+    # The verification code is that of section 7.9 of the specification.
+    code = hashlib.sha1("".join(sorted(each.sha1 for each in image.files)).encode(), usedforsecurity=False).hexdigest()
     root = {
         "SPDXID": "SPDXRef-image",
         "name": name,
         "versionInfo": image.labels.get("org.opencontainers.image.version", NO),
         "downloadLocation": NO,
         "filesAnalyzed": True,
-        "packageVerificationCode": {"packageVerificationCodeValue": verification_code(image.files)},
+        "packageVerificationCode": {"packageVerificationCodeValue": code},
         "licenseInfoFromFiles": [NO],
         "licenseConcluded": NO,
         "licenseDeclared": image.labels.get("org.opencontainers.image.licenses", NO),
@@ -123,8 +129,3 @@ def document(image, name, created):
     digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
     content["documentNamespace"] = f"https://github.com/dbhi/qus/sbom/{digest}"
     return content
-
-
-def verification_code(files):
-    """Section 7.9 of the specification."""
-    return hashlib.sha1("".join(sorted(each.sha1 for each in files)).encode(), usedforsecurity=False).hexdigest()
