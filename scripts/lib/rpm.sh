@@ -1,11 +1,10 @@
 # Packages of Fedora: found in its repositories' metadata and verified, or pinned by hash; sourced.
 #
-#	rpm_query RELEASE ARCH ARGUMENT…        dnf repoquery, in the repositories of manifests/fedora.repo
-#	rpm_get RELEASE ARCH FOLDER PACKAGE…    download packages into a folder; all must be signed with the release's key
+#	rpm_dnf RELEASE ARCH COMMAND ARGUMENT…  dnf, in the repositories of manifests/fedora.repo
+#	rpm_signed RELEASE ARCH FILE…           by a key of the release, all of them?
 #	rpm_fetch RELEASE PACKAGE ARCH VERSION SHA256
 #	                                        print the path of that very .rpm in the cache
 #	fetched ROW…                            print the path of the package that a row of a lock pins, of Debian's or of Fedora's
-#	rpm_keep FILE SHA256                    move a file into the cache
 #	rpm_unpack FILE FOLDER PATTERN…         the files of a .rpm whose names match
 #
 # Debian's dnf resolves and downloads, and checks the metadata and each package against it; rpmkeys checks signatures.
@@ -53,7 +52,7 @@ rpm_root() (
 	echo "$root"
 )
 
-# rpm_dnf RELEASE ARCH COMMAND ARGUMENT… (with --quiet, dnf does not say why a download failed.)
+# With --quiet, dnf does not say why a download failed.
 rpm_dnf() (
 	root=$(rpm_root "$1" "$2") || exit
 	release=$1
@@ -63,14 +62,7 @@ rpm_dnf() (
 	dnf --refresh --assumeyes --config="$root/dnf.conf" --releasever="$release" --forcearch="$arch" "$@"
 )
 
-rpm_query() (
-	release=$1
-	arch=$2
-	shift 2
-	rpm_dnf "$release" "$arch" repoquery --quiet --arch="$arch" "$@"
-)
-
-# rpm_signed RELEASE ARCH FILE… – by a key of the release, all of them? One without any signature is not.
+# One without any signature is not signed.
 rpm_signed() (
 	root=$(rpm_root "$1" "$2") || exit
 	keys=$(rpm_dnf "$1" "$2" config-manager --quiet --dump '*' | sed -n 's|^gpgkey = file://||p' | sort -u)
@@ -83,19 +75,6 @@ rpm_signed() (
 	done
 	rpmkeys --dbpath "$work" --define '_pkgverify_level all' --checksig "$@" >&2
 )
-
-rpm_get() (
-	release=$1
-	arch=$2
-	folder=$3
-	shift 3
-	rpm_dnf "$release" "$arch" download --destdir="$folder" "$@" >&2 || exit
-	rpm_signed "$release" "$arch" "$folder"/*.rpm
-)
-
-rpm_keep() {
-	mkdir -p "$QUS_CACHE/rpm" && mv "$1" "$QUS_CACHE/rpm/$2.rpm"
-}
 
 from_dnf() {
 	rpm_dnf "$release" "$arch" download --destdir="$part.dnf" "$package-$version.$arch" >&2 && mv "$part.dnf"/*.rpm "$part"
