@@ -3,7 +3,6 @@
 #	need CMD:PACKAGE…           what is missing (CMD may be an absolute path of any file) is installed, if may_install; else it
 #	                            is named, with the command that installs it, and the script ends
 #	may_install                 was it asked for (QUS_INSTALL: scripts/quickstart, scripts/test --install), or is it CI's machine?
-#	offered PACKAGE             could the system's apt install it?
 #	apt_root RELEASE ARCH…        print the APT_CONFIG of a private apt root for that release and these architectures; ARCH `source`:
 #	                            for its source packages
 #	newest RELEASE PACKAGE ARCH print VERSION SHA256 POOLPATH SOURCE=VERSION of a package, as the signed index has them
@@ -75,10 +74,6 @@ need() {
 	# shellcheck disable=SC2086 # a list of package names
 	(apt_install $qus_missing || { apt_refresh "${qus_missing# }" && apt_install $qus_missing; } ||
 		fail "cannot install$qus_missing" "apt's own message is above") || exit 1
-}
-
-offered() {
-	[ -n "$(apt-cache show --no-all-versions "$1" 2>/dev/null)" ]
 }
 
 # Only an archive with Debian's own label will do: security, backports and Ubuntu carry other labels.

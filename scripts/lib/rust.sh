@@ -30,7 +30,7 @@ need_debian_rust() {
 	fi
 	! may_install || apt_refresh "a current Rust"
 	flavour=
-	! offered rustc-web || flavour=-web
+	[ -z "$(apt-cache show --no-all-versions rustc-web 2>/dev/null)" ] || flavour=-web
 	apt_install "rustc$flavour" "cargo$flavour" "rust$flavour-src" || fail "cannot install Debian's Rust" "apt's own message is above"
 	rust_is_new_enough /usr/bin/rustc ||
 		fail "this system's Rust is older than $(rust_wanted), which Cargo.toml asks for" \
