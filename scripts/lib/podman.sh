@@ -55,6 +55,6 @@ podman_down() {
 	say "removing the private Podman store"
 	[ ! -e "$state/bin/podman" ] || "$state/bin/podman" rm --all --force --time 0 --volumes >/dev/null
 	[ ! -e "$state/first-cgroup" ] || remove_cgroup libpod_parent
-	! grep -qx /var/lib/containers "$state/absent" || rm -f /var/lib/containers/cache/blob-info-cache-v1.boltdb
+	! grep -qx /var/lib/containers "$state/absent" || rm -f /var/lib/containers/cache/blob-info-cache-v1.*
 	sweep
 }
