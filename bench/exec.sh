@@ -6,7 +6,6 @@
 # (docs/probes.md), a hundred bytes that exit, so all that is measured is the start. Two programs stand in for QEMU where that
 # would hide what is looked for: `noop`, a static program that does nothing, and `noloader`, one whose loader doesn't exist.
 # shellcheck shell=sh disable=SC2154 # $work, $host, $emulators, $one are those of scripts/bench
-. scripts/lib/probes.sh
 
 # handlers N – N lines for `register`: those of all targets, in turn, under other names from the second turn on.
 handlers() {
@@ -71,11 +70,11 @@ plan() {
 
 case $work in *[[:space:]:]*) fail "cannot measure in $work: there is a space or a colon in it" ;; esac
 compile execs
-need cc:gcc
+need cc:gcc python3:python3
 cp "target/dist/$host/qus" "$work/qus"
 echo 'int main(void) { return 0; }' | cc -x c - -Os -s -o "$work/noloader" -Wl,--dynamic-linker=/nonexistent
 mkdir -p "$work/root/noop" "$work/root/qemu"
-extract_probes "$work/root"
+python3 scripts/lib/probes.py "$work/root"
 cp "$work/noop" "$work/root/noop/qemu-$one-static"
 cp "$emulators/qemu-$one-static" "$work/root/qemu"
 emulators_there=$PWD/$emulators

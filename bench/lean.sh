@@ -6,7 +6,6 @@
 # handlers and with their system as the root. They are Debian's, unpacked: a loader, libraries, a shell and its tools, Python,
 # gcc. All targets are registered in user namespaces (bench/measure.c).
 # shellcheck shell=sh disable=SC2154 # $work, $host, $emulators are those of scripts/bench
-. scripts/lib/probes.sh
 
 ten="aarch64 x86_64 riscv64 arm s390x ppc64le i386 mips64el mips64 loongarch64"
 
@@ -70,7 +69,7 @@ plan_of_configure() {
 	done
 }
 
-need zstd:zstd mmdebstrap:mmdebstrap dpkg-source:dpkg-dev
+need python3:python3 zstd:zstd mmdebstrap:mmdebstrap dpkg-source:dpkg-dev
 for suite in sid trixie lean; do
 	scripts/fetch-emulators "$suite" "$host" >&2
 done
@@ -79,7 +78,7 @@ theirs=$(scripts/internal/build-emulators --flags bench/tonistiigi "$host" $ten)
 suites="sid trixie lean tonistiigi"
 compile execs
 mkdir "$work/probes"
-extract_probes "$work/probes"
+python3 scripts/lib/probes.py "$work/probes"
 root=$work/root
 mmdebstrap --quiet --mode=chrootless --variant=extract --architectures=arm64 \
 	--include=base-files,dash,coreutils,sed,grep,mawk,diffutils,findutils,gzip,python3,gcc,libc6-dev trixie "$root" \

@@ -5,7 +5,6 @@
 # the differences are what they cost. What QEMU itself takes is seen by calling it by hand with the same program
 # (bench/execs.c).
 # shellcheck shell=sh disable=SC2154 # $work, $host, $emulators are those of scripts/bench
-. scripts/lib/probes.sh
 
 # plan_of NAME EVERY COMMAND… [TARGETS] – without and with each of the two.
 plan_of() {
@@ -39,12 +38,12 @@ direct() {
 	done <"$work/targets"
 }
 
-need taskset:util-linux paste:coreutils
+need taskset:util-linux paste:coreutils python3:python3
 compile execs
 cp "target/dist/$host/qus" "$work/qus"
 mkdir -p "$work/bin" "$work/probes"
 ln -f "$emulators"/qemu-* "$work/bin" # without SHA256SUMS nothing is hashed
-extract_probes "$work/probes"
+python3 scripts/lib/probes.py "$work/probes"
 # One row of each emulator, by the name of its target.
 lines | sed 's/^:qemu-\([^:]*\):.*/\1/' | while read -r row; do
 	[ ! -e "$emulators/qemu-$row-static" ] || echo "$row"
