@@ -28,6 +28,8 @@ self() {
 usage() {
 	sed -n '2,/^[^#]/s/^#\( \|$\)//p' "$(self)"
 }
+# Tests print theirs.
+case ${1:-} in -h | --help) [ -z "$(self)" ] || { usage && exit; } ;; esac
 
 # misuse TEXT – end with 2.
 misuse() {
