@@ -73,8 +73,10 @@ SH
         chmod +x /path/inner",
     );
     s.step("inner 'qus -s -- arm; echo $?; enter ls /mnt'");
+    // Its emulator is on a file system of that namespace.
     s.step(
-        "inner 'enter qus export binfmt.d arm --path /qus/bin | enter tee /mnt/register >/dev/null
+        "mkdir /tmp/own; inner 'enter mount -t tmpfs t /tmp/own; enter cp /qus/bin/qemu-arm-static /tmp/own
+    enter qus export binfmt.d arm --path /tmp/own | enter tee /mnt/register >/dev/null
     qus -s -- --replace arm; echo $?; enter grep -a flags /mnt/qemu-arm'",
     );
     s.step("ls /proc/sys/fs/binfmt_misc");

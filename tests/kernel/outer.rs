@@ -47,6 +47,16 @@ fn a_dry_run_foresees_how_a_first_mount_would_end() {
 }
 
 #[test]
+fn handlers_that_nothing_keeps_hide_no_outer_ones() {
+    let Some(mut s) = with_outer_handlers() else { return };
+    // The outer root user is this one, too, and may write to the outer binfmt_misc.
+    for bare in ["-s --", "-s -- --shadow-host"] {
+        s.step(&format!("inner each \"'{bare} -t s390x'\" \"'{bare} s390x'\""));
+    }
+    s.compare();
+}
+
+#[test]
 fn outer_handlers_that_name_a_path_are_not_hidden() {
     let Some(mut s) = with_outer_handlers() else { return };
     s.quietly(

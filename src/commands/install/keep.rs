@@ -74,9 +74,7 @@ impl Site<'_> {
         let would_be_anchored = jobs.iter().all(|job| !job.is_new() || job.tree.is_some());
         jobs.iter_mut().for_each(Job::close);
         self.mount.release_trees();
-        // Whether bare paths last where outer handlers are in use was found out before.
-        let is_known = self.mount.is_stand_in() && !self.request.options.persistent;
-        if is_known || self.mount.is_held_by_host() || !jobs.iter().any(Job::has_handler) {
+        if self.mount.is_held_by_host() || !jobs.iter().any(Job::has_handler) {
             return Ok(());
         }
         let is_new = jobs.iter().any(Job::is_new);

@@ -1,12 +1,11 @@
 //! (requested, emulators, native) → a job for each handler, a result for the rest.
 
-use std::path::{Path, absolute};
+use std::path::absolute;
 
 use nix::errno::Errno;
 
 use super::job::Job;
 use crate::arch::{Arch, PREFIX};
-use crate::binfmt::{Binfmt, USUAL_DIR};
 use crate::commands::rules::{file_name, has_none, renamed};
 use crate::emulators::{EmulatorDir, SUMS};
 use crate::error::{Cause, Error, Result, Step, quoted};
@@ -169,11 +168,9 @@ fn also_needed(
         let why = format!("it would no longer see the host's handlers{why}");
         return Err(Error::new(Step::Register, HERE, why).hint(DO_WITHOUT));
     }
-    let names = outer.names();
-    // A writable binfmt_misc isn't the host's.
-    let own = Binfmt::at(request.mount.as_deref().unwrap_or(Path::new(USUAL_DIR)));
-    let will_last = request.options.persistent || request.hold.is_some() || own.lock().is_ok();
-    if !will_last {
+    // Nothing else keeps the first binfmt_misc of a namespace.
+    if !request.options.persistent && request.hold.is_none() {
+        let names = outer.names();
         let why = format!(
             "nothing in this user namespace would keep them, and it would no longer see the host's: {names}"
         );
