@@ -41,8 +41,8 @@ pub struct Holder {
     pub(super) hold: Hold,
     pub(super) mount: Option<BinfmtMount>,
     pub(super) held: Vec<Held>,
-    /// Targets that were left to third-party handlers, and their names.
-    pub(super) left: Vec<(&'static Arch, String)>,
+    /// Targets that were left to third-party handlers, and their entries when they last worked.
+    pub(super) left: Vec<(&'static Arch, Entry)>,
 }
 
 /// A handler that is held.
@@ -108,13 +108,16 @@ impl Holder {
                 Err(error) => report.errors.push(error),
             }
         }
-        for (arch, name) in &self.left {
-            match mount.binfmt().entry(name) {
-                Ok(Some(entry)) if entry.enabled => {}
+        for (arch, expected) in &mut self.left {
+            match mount.binfmt().entry(&expected.name) {
+                Ok(Some(entry)) if entry == *expected => {}
+                Ok(Some(entry)) if entry.enabled && !self.hold.strict && probe::run_one(arch).ran() => {
+                    *expected = entry;
+                }
                 Ok(_) => {
-                    let why =
-                        format!("{} programs were left to it, and it was removed or disabled", arch.name);
-                    report.errors.push(Error::new(Step::Keep, name.as_str(), why));
+                    let why = "programs were left to it, and it was removed, replaced or disabled";
+                    let why = format!("{} {why}", arch.name);
+                    report.errors.push(Error::new(Step::Keep, expected.name.as_str(), why));
                 }
                 Err(error) => report.errors.push(error),
             }

@@ -102,17 +102,25 @@ cat /rosetta >/mnt/register
 qus hold \"$@\" arm >/tmp/out 2>/tmp/err &
 await -p $! grep left.alone /tmp/out
 cat /tmp/out
+# It sees only what is there in the end.
+kill -STOP $!
 echo -1 >/mnt/rosetta
+cat $then >/mnt/register
+kill -CONT $!
 await -p $! grep cannot.keep /tmp/err
 kill -TERM $! 2>&-
 wait $!
 echo exit $?
 cat /tmp/err
+[ ! -e /mnt/rosetta ] || echo -1 >/mnt/rosetta
 SH
-        chmod +x /path/lose",
+        echo ':rosetta:E::jar::/bin/true:' >/jar; sed 's/$/C/' /rosetta >/setuid; chmod +x /path/lose",
     );
-    s.step("lose");
-    s.step("lose --strict");
+    for line in
+        ["lose", "lose --strict", "then=/jar lose", "then=/jar lose --strict", "then=/setuid lose --strict"]
+    {
+        s.step(&format!("export then=/dev/null; {line}"));
+    }
     s.compare();
 }
 

@@ -104,7 +104,8 @@ impl Site<'_> {
                 emulator: job.emulator.clone(),
             });
         }
-        let left = jobs.iter().filter_map(|job| Some((job.arch, job.left_to.clone()?))).collect();
+        let entry_of = |name: &String| self.entries.iter().find(|entry| entry.name == *name).cloned();
+        let left = jobs.iter().filter_map(|job| Some((job.arch, entry_of(job.left_to.as_ref()?)?))).collect();
         Holder { hold, mount: Some(self.mount), held, left }
     }
 
