@@ -168,7 +168,8 @@ fn attempt(jobs: &mut [Job], run: Run<'_>, outer: &mut Outer, report: &mut Repor
     let mount = mount.inspect_err(|_| *outer = Outer::default());
     let mut site = mount.and_then(|mount| Site::open(request, dir, place, mount)).inspect_err(|_| {
         // The entries are unknown.
-        jobs.iter_mut().filter(|_| request.dry_run).for_each(|job| job.state = State::Registered);
+        let is_shown = |job: &&mut Job| request.dry_run && !job.is_native;
+        jobs.iter_mut().filter(is_shown).for_each(|job| job.state = State::Registered);
     })?;
     let done = steps(&mut site, jobs, request, report);
     if done.is_ok() && !is_missed(request, report) {

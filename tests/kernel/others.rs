@@ -320,6 +320,7 @@ fn disabled_binfmt_misc_stays_disabled() {
     let Some(mut s) = Sandbox::new() else { return };
     s.quietly("mount -t binfmt_misc b /mnt; echo 0 >/mnt/status");
     s.step("qus -s -- -p aarch64");
+    s.step("qus -s -- -p -t aarch64 i386");
     s.step("qus -l");
     s.step("qus status");
     s.step("cat /mnt/status; ls /mnt");
