@@ -27,6 +27,7 @@ pub(super) fn run(targets: &Targets, options: &HandlerOptions, words: &[OsString
 }
 
 fn prepare(targets: &Targets, options: &HandlerOptions) -> Result<()> {
+    host::check_proc()?;
     let store = EmulatorDir::open(options.dir())?;
     let rows = targets.rows().collect::<Vec<_>>();
     let natives = probe::natives(&rows);

@@ -164,7 +164,9 @@ fn missing_privileges_are_named_in_the_hint() {
 #[test]
 fn missing_proc_is_an_error() {
     let Some(mut s) = watched() else { return };
-    s.step("unshare --mount sh -c 'mount -t tmpfs t /proc; qus -s -- -p arm'");
+    for run in ["-s -- -p arm", "run --targets arm -- /bin/true"] {
+        s.step(&format!("unshare --mount sh -c 'mount -t tmpfs t /proc; qus {run}'"));
+    }
     s.step("ls /mnt");
     s.compare();
 }
