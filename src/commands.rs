@@ -30,7 +30,7 @@ pub use hold::Holder;
 #[must_use]
 pub fn run(commands: &[Command]) -> (Report, Option<Holder>) {
     let (mut report, mut holder) = (Report::default(), None);
-    sys::keep_ended_children();
+    sys::set_signals();
     for command in commands {
         let done = match command {
             Command::Say(text) => Ok(Outcome::Text(text)),

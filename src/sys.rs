@@ -213,8 +213,10 @@ pub(crate) fn exec(program: &OsStr, arguments: &[OsString]) -> std::io::Error {
         Ok(words) => words,
         Err(error) => return error.into(),
     };
-    // SAFETY: no handler is installed. Rust's runtime ignores SIGPIPE, and only this program blocked signals.
-    let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
+    for ignored in [Signal::SIGPIPE, Signal::SIGXFSZ] {
+        // SAFETY: no handler is installed. Rust's runtime ignores the first, and [`set_signals`] the other.
+        let _ = unsafe { signal(ignored, SigHandler::SigDfl) };
+    }
     let _ = SigSet::empty().thread_set_mask();
     match execvp(&words[0], &words) {
         Ok(never) => match never {},
@@ -501,12 +503,14 @@ pub(crate) fn has_no_new_privileges() -> bool {
     prctl::get_no_new_privs().unwrap_or(false)
 }
 
-/// Resets SIGCHLD to its default. If the caller ignores it, this process inherits that, and the kernel would reap its children.
-pub(crate) fn keep_ended_children() {
-    // SAFETY: no handler is involved: the signal was ignored or at its default.
-    let done = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
+/// Resets SIGCHLD to its default: if the caller ignores it, the kernel would reap the children of this process. Ignores SIGXFSZ:
+/// what is longer than the limit on files fails with EFBIG.
+pub(crate) fn set_signals() {
+    // SAFETY: no handler is involved: the signals were ignored or at their default.
+    let done =
+        unsafe { [signal(Signal::SIGCHLD, SigHandler::SigDfl), signal(Signal::SIGXFSZ, SigHandler::SigIgn)] };
     // It only fails for invalid numbers.
-    debug_assert!(done.is_ok());
+    debug_assert!(done.iter().all(Result::is_ok));
 }
 
 /// Blocks these signals, for [`wait_for`] to take them. Children inherit that.

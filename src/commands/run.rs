@@ -14,7 +14,7 @@ use crate::request::{HandlerOptions, Targets};
 use crate::userns::Namespaces;
 use crate::{host, sys};
 
-/// Executes the program, with the user and directory of this process, no signal blocked, and SIGPIPE and SIGCHLD not ignored;
+/// Executes the program, with the user and directory of this process, no signal blocked, and SIGPIPE, SIGCHLD and SIGXFSZ not ignored;
 /// returns only if that fails.
 pub(super) fn run(targets: &Targets, options: &HandlerOptions, words: &[OsString]) -> Error {
     if let Err(error) = prepare(targets, options) {

@@ -246,6 +246,14 @@ fn a_caller_that_ignores_sigchld_does_not_matter() {
     s.compare();
 }
 
+#[test]
+fn a_limit_on_the_size_of_files_ends_nothing_halfway() {
+    let Some(mut s) = watched() else { return };
+    s.step("prlimit --fsize=0 qus install arm; ls /mnt");
+    s.step("qus install arm; prlimit --fsize=10 qus -l >/tmp/list; echo $?; cat /tmp/list");
+    s.compare();
+}
+
 /// The answers of kernels and hosts that are not at hand, given by strace to one system call of the run.
 #[test]
 fn errors_of_the_kernel_are_explained() {
@@ -281,6 +289,8 @@ fn errors_of_qus_run_are_explained() {
              qus run --targets arm -- /bin/true"
         ));
     }
+    // The program is ended, as without qus.
+    s.step("prlimit --fsize=0 qus run --targets arm -- sh -c 'echo >/tmp/list; echo not so' 2>&-");
     s.compare();
 }
 
