@@ -253,6 +253,9 @@ fn a_hold_that_is_bound_to_fail_touches_nothing() {
     // Nothing can be traced that is traced already.
     s.step("timeout 10 strace -f -qq -o /dev/null -e trace=none qus hold arm");
     assert_eq!(s.quietly("cat /mnt/qemu-arm"), before);
+    s.quietly("echo -1 >/mnt/qemu-arm; qus export binfmt.d arm --path /other/bin | sed 's|/other/bin/[^:]*|/bin/false|' >/mnt/register");
+    s.step("qus hold --dry-run arm");
+    s.step("qus hold arm");
     s.compare();
 }
 

@@ -112,7 +112,7 @@ impl Site<'_> {
         Ok((old, file))
     }
 
-    /// The emulator that a handler holds open, to restore it, from a program that it runs; `None` if it holds none, or runs none.
+    /// The emulator that a handler holds open, to restore it, from a program that it runs; `None` if it holds none.
     ///
     /// # Errors
     /// If that can't be known.
@@ -138,7 +138,7 @@ impl Site<'_> {
             Verdict::Ran { by: RanBy::Interpreter(file), .. } => Ok(Some(file)),
             Verdict::Ran { .. } => unknown("what runs its programs cannot be traced"),
             verdict if verdict.is_unclear() => unknown("its programs cannot be tried"),
-            _ => Ok(None),
+            _ => unknown("it runs no program"),
         }
     }
 
