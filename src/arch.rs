@@ -198,11 +198,9 @@ pub fn named(name: &str) -> impl Iterator<Item = &'static Arch> + use<> {
 /// The name without `qemu-`, `-static` or `linux/`.
 fn bare(name: &str) -> String {
     let name = name.to_ascii_lowercase();
-    match name.strip_prefix(PREFIX) {
-        Some(emulator) => emulator.strip_suffix("-static").unwrap_or(emulator),
-        None => name.strip_prefix(LINUX).unwrap_or(&name),
-    }
-    .to_owned()
+    let name = name.strip_prefix(LINUX).unwrap_or(&name);
+    let emulator = name.strip_prefix(PREFIX).map(|name| name.strip_suffix("-static").unwrap_or(name));
+    emulator.unwrap_or(name).to_owned()
 }
 
 /// The names of all targets, sorted.
@@ -329,6 +327,8 @@ mod tests {
             ("qemu-aarch64-static", "aarch64"),
             ("qemu-arm-static", "arm"),
             ("QEMU-ARM", "arm"),
+            ("linux/qemu-arm", "arm"),
+            ("Linux/Qemu-Arm-Static", "arm"),
             ("mips64r6el", "mips64el"),
             ("mips64p32le", "mipsn32el"),
             ("parisc64", "hppa"),
@@ -345,6 +345,7 @@ mod tests {
             "linux",
             "linux/",
             "linux/linux/arm",
+            "qemu-linux/arm",
             "qemu-",
             "-static",
             "arm-static",
