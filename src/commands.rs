@@ -37,13 +37,7 @@ pub fn run(commands: &[Command]) -> (Report, Option<Holder>) {
             Command::List => list::list(),
             Command::Status { mount } => status::status(mount.as_deref(), &mut report),
             Command::Install(request) => install::install(request, &mut report, &mut holder),
-            Command::Reset(request) => match reset::reset(request, &mut report) {
-                Ok([installed, removed]) => {
-                    report.outcomes.push(installed);
-                    Ok(removed)
-                }
-                Err(error) => Err(error),
-            },
+            Command::Reset(request) => reset::reset(request, &mut report),
             // What would take the place of these handlers isn't there.
             Command::Remove(_) if !report.errors.is_empty() => continue,
             Command::Remove(request) => remove::remove(request, &mut report),

@@ -125,6 +125,18 @@ SH
 }
 
 #[test]
+fn reset_removes_nothing_where_no_emulator_works() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(
+        "mount -t binfmt_misc b /mnt; qus install arm s390x; mkdir /own; cp /bin/true /own/qemu-aarch64-static
+        echo ':qemu-cris:E::cris::/bin/true:' >/mnt/register",
+    );
+    s.step("QEMU_BIN_DIR=/own qus --reset -p yes | grep -v ^no.emulator; ls /mnt");
+    s.step("cp /qus/bin/qemu-arm-static /own; QEMU_BIN_DIR=/own qus --reset -p yes | grep -v ^no.emulator; ls /mnt");
+    s.compare();
+}
+
+#[test]
 fn reset_with_files_removes_only_once_they_are_written() {
     let Some(mut s) = Sandbox::new() else { return };
     s.quietly("mount -t binfmt_misc b /mnt; qus install arm s390x; mkdir /files /empty");
