@@ -234,7 +234,7 @@ const ODD: &str = "printf x >>/other/bin/qemu-arm-static; echo -1 >/mnt/qemu-arm
 #[test]
 fn a_hold_that_is_bound_to_fail_touches_nothing() {
     let Some(mut s) = Sandbox::new() else { return };
-    s.quietly(&format!("{OTHERS}; {ODD}; mkdir /few; cp /qus/bin/qemu-arm-static /few"));
+    s.quietly(&format!("{OTHERS}; {ODD}; {STAYING}; mkdir /few; cp /qus/bin/qemu-arm-static /few"));
     let before = s.quietly("cat /mnt/qemu-arm");
     s.step("hidden qus hold --path /few arm aarch64; by /other/bin/qemu-arm-static");
     assert_eq!(s.quietly("cat /mnt/qemu-arm"), before);
@@ -256,6 +256,11 @@ fn a_hold_that_is_bound_to_fail_touches_nothing() {
     s.quietly("echo -1 >/mnt/qemu-arm; qus export binfmt.d arm --path /other/bin | sed 's|/other/bin/[^:]*|/bin/false|' >/mnt/register");
     s.step("qus hold --dry-run arm");
     s.step("qus hold arm");
+    // What runs its programs is a shell, and no emulator.
+    s.quietly("printf '#!/bin/sh\\nexec /qus/bin/qemu-arm-static \"$@\"\\n' >/script; chmod +x /script");
+    s.quietly("echo -1 >/mnt/qemu-arm; qus export binfmt.d arm --path /other/bin --preserve-argv0 no | sed 's|/other/bin/[^:]*|/script|' >/mnt/register");
+    s.step("/foreign/busybox-arm uname -m; qus hold --dry-run arm; qus hold arm");
+    s.step("during='echo -1 >/mnt/qemu-arm; await -p $hold grep known $out.err; ls /mnt' staying qus hold --persistent no arm");
     s.compare();
 }
 

@@ -82,6 +82,8 @@ impl Site<'_> {
                             if let Verdict::Ran { by: RanBy::Interpreter(file), .. } = verdict
                                 && self.signature.held
                                 && job.emulator.is_none()
+                                // Not the shell of a script.
+                                && probe::run_by(&file, job.arch).ran()
                             {
                                 // To register it again.
                                 job.emulator = Emulator::running(file).ok().map(Arc::new);

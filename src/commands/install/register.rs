@@ -135,7 +135,10 @@ impl Site<'_> {
             return unknown(&format!("{} takes the same programs", other.name));
         }
         match probe::run_one(arch) {
-            Verdict::Ran { by: RanBy::Interpreter(file), .. } => Ok(Some(file)),
+            Verdict::Ran { by: RanBy::Interpreter(file), .. } => match probe::run_by(&file, arch).ran() {
+                true => Ok(Some(file)),
+                false => unknown("its interpreter is a script"),
+            },
             Verdict::Ran { .. } => unknown("what runs its programs cannot be traced"),
             verdict if verdict.is_unclear() => unknown("its programs cannot be tried"),
             _ => unknown("it runs no program"),
