@@ -103,7 +103,7 @@ impl fmt::Display for RuleError {
                 write!(f, "the rule has {n} bytes, and the kernel accepts {LINE_MAX}")
             }
             Self::BadInterpreter => {
-                f.write_str("the path of an emulator must be UTF-8, not empty, and without newlines")
+                f.write_str("the path of an emulator must be absolute, UTF-8, and without newlines")
             }
             Self::BadMatch => {
                 write!(

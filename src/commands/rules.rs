@@ -63,9 +63,8 @@ pub(in crate::commands) fn renamed<'a>(
 /// The rule for an architecture; `file` is its emulator, if there is one.
 pub(in crate::commands) fn rule(arch: &Arch, options: &HandlerOptions, file: Option<&str>) -> Rule {
     let file = file.map_or_else(|| file_name(arch, options), str::to_owned);
-    let path = options.dir().join(file);
-    // The kernel would resolve a relative path from the directory of each process.
-    let path = std::path::absolute(&path).unwrap_or(path);
+    // The kernel would resolve a relative path from the directory of each process. That of this one may be deleted.
+    let path = std::path::absolute(options.dir().join(file)).unwrap_or_default();
     Rule {
         name: arch.handler_name(),
         matches: (&arch.pattern).into(),

@@ -132,6 +132,7 @@ fn odd_paths_work_or_are_refused() {
     }
     s.step("cd /own; qus -s -- -p -Q . arm; ls");
     s.step("/foreign/busybox-arm uname -m; qus -- -r arm");
+    s.step("mkdir /gone; cd /gone; rmdir /gone; { qus -s -- -Q . arm; qus install --path ../own --dry-run arm; } 2>&1 | grep cannot");
     s.step("qus -s -- -p -Q '/:|,;!%&+=@~^#' arm");
     s.step(r"mkdir $(printf '/bytes\377'); cd /bytes*; cp /own/qemu-arm-static .; qus -s -- -p -Q . arm");
     s.step("cd /bytes*; QEMU_BIN_DIR=$PWD qus -s -- -t arm");
