@@ -111,6 +111,10 @@ fn status_is_an_error_where_nothing_can_be_tried() {
     s.quietly("echo 0 >/proc/sys/vm/memfd_noexec");
     // Out of processes, all of a sudden.
     s.step("strace -qq -o /dev/null -e inject=clone,clone3,fork,vfork:error=EAGAIN qus status");
+    // For a moment: the first trial is that of i386 without handlers.
+    for run in ["status", "doctor | grep -E ' (native|emulated):'"] {
+        s.step(&format!("strace -qq -o /dev/null -e inject=clone:error=EAGAIN:when=1 qus {run}"));
+    }
     // Of one handler alone.
     s.quietly("cp /bin/false /bad; chmod -x /bad; cd /proc/sys/fs/binfmt_misc
         qus export binfmt.d arm --path /qus/bin --persistent no | sed 's|/qus/bin/qemu-arm-static|/bad|; s/:qemu-arm:/:bad:/' >register");
