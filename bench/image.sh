@@ -14,7 +14,7 @@ handlers() {
 
 # engine_down – at the end, whatever happens.
 engine_down() {
-	scripts/internal/manage-engine down docker
+	scripts/internal/manage-engine down
 	left=$(handlers)
 	[ -z "$left" ] || fail "handlers were left on this machine: $(echo "$left" | tr '\n' ' ')" "$image -- -r removes them"
 }
@@ -47,7 +47,7 @@ unset DOCKER_HOST DOCKER_CONTEXT
 export QUS_ENGINE_DIR="$QUS_CACHE/bench-engine"
 trap engine_down EXIT
 trap 'exit 130' HUP INT TERM
-engine=$(scripts/internal/manage-engine up docker)
+engine=$(scripts/internal/manage-engine up)
 eval "$engine"
 image=$(scripts/build-image | tail -n 1)
 lean=$(scripts/build-image --suite lean | tail -n 1)

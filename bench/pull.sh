@@ -12,7 +12,7 @@ ten="aarch64 x86_64 riscv64 arm s390x ppc64le i386 mips64el mips64 loongarch64"
 # pull_down – at the end, whatever happens.
 pull_down() {
 	[ -z "$registry" ] || kill "$registry"
-	scripts/internal/manage-engine down docker
+	scripts/internal/manage-engine down
 }
 
 # ten_targets – an image of these ten, gzip -9, as $work/ten.
@@ -78,7 +78,7 @@ YAML
 docker-registry serve "$work/registry.yml" >"$work/registry.log" 2>&1 &
 registry=$!
 retry 100 curl --silent --fail "http://127.0.0.1:$port/v2/" >/dev/null || fail "the registry does not answer"
-engine=$(scripts/internal/manage-engine up docker)
+engine=$(scripts/internal/manage-engine up)
 eval "$engine"
 scripts/release/build-indexes --host "$host" --family qus --family common --family "$one" "$name" >&2
 ten_targets

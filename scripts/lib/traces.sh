@@ -1,9 +1,9 @@
-# What an engine leaves outside its own folder, and how to remove that again; sourced by scripts/internal/manage-engine.
+# What an engine leaves outside its own folder, and how to remove that again; sourced by what sets one up.
 #
 # Engines make a few folders at fixed places, cgroups, and mounts. Only what was not there before the engine came up
 # is removed, only folders that are empty, and only mounts below the engine's folder.
 # Needs $state, the engine's folder.
-# shellcheck shell=sh disable=SC2154 # $state is set by scripts/internal/manage-engine
+# shellcheck shell=sh disable=SC2154 # $state is set there
 
 # note_absent PATH… – remember which of these do not exist yet.
 note_absent() {

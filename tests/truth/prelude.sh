@@ -117,6 +117,7 @@ SH
 # kept COMMAND… – a function: start it in the background, wait until it keeps the handlers, and see what runs.
 cat >/path/kept.sh <<'SH'
 kept() {
+	: >/tmp/said
 	"$@" >/tmp/said &
 	pid=$!
 	await -p "$pid" test -s /tmp/said
