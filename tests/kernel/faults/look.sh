@@ -57,9 +57,9 @@ staying() {
     rm -f /tmp/during
     "$@" >/tmp/out 2>/tmp/err &
     tracer=$!
-    # One that could not say it, because nobody reads, stays all the same.
-    tries=0
-    until grep -q '^they stay' /tmp/out || ! kill -0 $tracer 2>/dev/null || [ $((tries += 1)) -gt 300 ]; do sleep 0.01; done
+    # One that could not say it, because nobody reads, stays all the same: it waits for a signal, and not that of a child.
+    await -p $tracer sh -c 'grep -q "^they stay" /tmp/out || {
+        traced=$(pgrep -P "$0") && grep -q sigtimedwait "/proc/$traced/wchan" && ! pgrep -P "$traced"; }' $tracer
     if kill -0 $tracer 2>/dev/null; then
         runs >/tmp/during
         pkill -TERM -P $tracer
