@@ -117,8 +117,8 @@ pub static ARCHES: &[Arch] = &[
     arch("arm",           Elf32, Lsb,     40).oci(&["linux/arm", "linux/arm/v7", "linux/arm/v6", "linux/arm/v5"])
                                              .aka("arm/v8 aarch32 arm32 arm32v5 arm32v6 arm32v7 armel armhf armhfp \
                                                    armv4t armv4tl armv5 armv5l armv5te armv5tel armv5tejl armv5tl \
-                                                   armv6 armv6hl armv6j armv6k armv6kz armv6l armv7 armv7a armv7-a \
-                                                   armv7hl armv7hnl armv7l armv7r armv8l armv8hl armv8hnl thumbv7neon"),
+                                                   armv6 armv6h armv6hl armv6j armv6k armv6kz armv6l armv7 armv7a armv7-a \
+                                                   armv7h armv7hf armv7hl armv7hnl armv7l armv7r armv8l armv8hl armv8hnl thumbv7neon"),
     arch("armeb",         Elf32, Msb,     40).oci(&["linux/armbe"]).aka("armv4b armv5b armv5teb armv6b armv7b armv8b"),
     arch("hexagon",       Elf32, Lsb,    164),
     arch("hppa",          Elf32, Msb,     15).aka("parisc parisc64 hppa1.1 hppa2.0"),
@@ -149,7 +149,7 @@ pub static ARCHES: &[Arch] = &[
     arch("sparc32plus",   Elf32, Msb,     18).family("sparc").aka("sparcv8plus"),
     arch("sparc64",       Elf64, Msb,     43).family("sparc").oci(&["linux/sparc64"]),
     arch("x86_64",        Elf64, Lsb,     62).family("i386").oci(&["linux/amd64", "linux/amd64/v1", "linux/amd64/v2", "linux/amd64/v3", "linux/amd64/v4"])
-                                             .aka("x64 x86-64 x86_64_v2 x86_64_v3 x86_64_v4 x86-64-v2 x86-64-v3 x86-64-v4 amd64v2 amd64v3 ia32e"),
+                                             .aka("x64 x86-64 x86_64_v2 x86_64_v3 x86_64_v4 x86-64-v2 x86-64-v3 x86-64-v4 x86_64-v2 x86_64-v3 x86_64-v4 amd64v2 amd64v3 amd64v4 ia32e"),
     arch("xtensa",        Elf32, Lsb,     94),
     arch("xtensaeb",      Elf32, Msb,     94),
 ];
@@ -187,20 +187,35 @@ const fn before(a: &str, b: &str) -> bool {
 /// The rows of the target with that name, if any.
 ///
 /// Names are those of QEMU (`aarch64`), OCI (`linux/arm64`, `arm/v7`, `386`), Debian (`armhf`, `ppc64el`), RPM (`armv7hl`),
-/// Docker's official images (`arm64v8`), compilers (`riscv64gc`) and uname (`armv7l`), in any case, and `linux/` may precede
-/// each. Names of handlers (`qemu-arm`) and emulators (`qemu-arm-static`) work as well.
+/// Docker's official images (`arm64v8`), compilers (`riscv64gc`, `aarch64-linux-gnu`) and uname (`armv7l`), in any case, and `linux/`
+/// may precede each. Names of handlers (`qemu-arm`) and emulators (`qemu-arm-static`) work as well.
 pub fn named(name: &str) -> impl Iterator<Item = &'static Arch> + use<> {
     let name = bare(name);
     let target = ARCHES.iter().find(|a| a.name == name || a.names().any(|n| n == name)).map(|a| a.target);
     ARCHES.iter().filter(move |a| Some(a.target) == target)
 }
 
-/// The name without `qemu-`, `-static` or `linux/`.
+/// The name without `qemu-`, `-static` or `linux/`; of a triple, the architecture.
 fn bare(name: &str) -> String {
     let name = name.to_ascii_lowercase();
     let name = name.strip_prefix(LINUX).unwrap_or(&name);
     let emulator = name.strip_prefix(PREFIX).map(|name| name.strip_suffix("-static").unwrap_or(name));
-    emulator.unwrap_or(name).to_owned()
+    emulator.unwrap_or_else(|| of_triple(name).unwrap_or(name)).to_owned()
+}
+
+/// The architecture of a triple (`aarch64-unknown-linux-gnu`), or of what Nix calls a system (`aarch64-linux`).
+///
+/// Where the ABI makes another target of it (`gnuabin32`) or none (`gnux32`), it stays unknown; so does MIPS of 64 bits, whose default
+/// is n32 for some, n64 for others.
+fn of_triple(name: &str) -> Option<&str> {
+    let (arch, rest) = name.split_once('-')?;
+    let rest = ["unknown-", "pc-"].iter().find_map(|vendor| rest.strip_prefix(vendor)).unwrap_or(rest);
+    let abi = rest.strip_prefix("linux")?;
+    let known: &[_] = match arch.starts_with("mips64") || arch.starts_with("mipsisa64") {
+        true => &["-gnuabi64", "-muslabi64"],
+        false => &["", "-gnu", "-musl", "-gnueabi", "-gnueabihf", "-musleabi", "-musleabihf"],
+    };
+    known.contains(&abi).then_some(arch)
 }
 
 /// The names of all targets, sorted.
@@ -333,6 +348,21 @@ mod tests {
             ("mips64p32le", "mipsn32el"),
             ("parisc64", "hppa"),
             ("armv5teb", "armeb"),
+            ("armv7h", "arm"),
+            ("armv7hf", "arm"),
+            ("x86_64-v3", "x86_64"),
+            ("aarch64-linux", "aarch64"),
+            ("aarch64-linux-gnu", "aarch64"),
+            ("aarch64-unknown-linux-musl", "aarch64"),
+            ("x86_64-pc-linux-gnu", "x86_64"),
+            ("armv7l-linux", "arm"),
+            ("arm-linux-gnueabihf", "arm"),
+            ("armv7-unknown-linux-musleabihf", "arm"),
+            ("riscv64gc-unknown-linux-gnu", "riscv64"),
+            ("powerpc64le-linux-gnu", "ppc64le"),
+            ("mips64el-linux-gnuabi64", "mips64el"),
+            ("mipsisa64r6-linux-gnuabi64", "mips64"),
+            ("i686-linux-gnu", "i386"),
         ] {
             assert_eq!(only(spelling), [name], "{spelling}");
         }
@@ -357,6 +387,19 @@ mod tests {
             "amd64/",
             "arm64/v7",
             "mips64-linux-gnuabin32",
+            "mips64-linux-gnu",
+            "mips64el-linux",
+            "x86_64-linux-gnux32",
+            "aarch64-linux-gnu_ilp32",
+            "powerpc-linux-gnuspe",
+            "aarch64-apple-darwin",
+            "x86_64-pc-windows-gnu",
+            "aarch64-unknown-freebsd",
+            "linux-gnu",
+            "-linux",
+            "unknown-linux-gnu",
+            "vax-linux-gnu",
+            "qemu-aarch64-linux",
         ] {
             assert!(only(unknown).is_empty(), "{unknown}");
         }
@@ -387,6 +430,7 @@ mod tests {
         assert_eq!(nearest("riscv"), ["riscv32", "riscv64"]);
         assert_eq!(nearest("linux/arm46")[0], "arm64");
         assert_eq!(nearest("qemu-aarch46"), ["aarch64"]);
+        assert_eq!(nearest("aarch46-linux-gnu"), ["aarch64"]);
         assert!(nearest("bogus-machine").is_empty() && nearest("").is_empty());
         assert!(nearest(&"x".repeat(1 << 20)).is_empty(), "in no time");
     }
