@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read, Seek};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -77,6 +77,13 @@ impl Emulator {
     pub(crate) fn running(file: File) -> std::io::Result<Self> {
         let metadata = file.metadata()?;
         Ok(Self { file, sum: None, machine: None, metadata })
+    }
+
+    /// The dynamic loader that it needs, if it isn't static. Other root file systems lack that, and flag `F` doesn't bring it.
+    pub(crate) fn loader(&self) -> Option<String> {
+        let mut head = [0; HEAD_LEN];
+        let found = self.file.read_at(&mut head, 0).ok()?;
+        Executable::read(head.get(..found)?, self.metadata.len()).ok()?.interpreter
     }
 
     /// Is this file, which the kernel has loaded, the same program? It may be another file with the same bytes, such as another
@@ -586,7 +593,7 @@ mod tests {
         let last = listed.metadata.len() - 1;
         // With the same length and time.
         let file = OpenOptions::new().write(true).open(&path).unwrap();
-        std::os::unix::fs::FileExt::write_all_at(&file, b"?", last).unwrap();
+        file.write_all_at(b"?", last).unwrap();
         file.set_modified(listed.metadata.modified().unwrap()).unwrap();
         assert!(!listed.unchanged().unwrap());
         std::fs::remove_dir_all(d).unwrap();

@@ -257,6 +257,9 @@ fn handler(e: &Entry, entries: &[Entry], rows: &[Surveyed], place: Namespaces) -
         Err(e) => Some(format!("no flag F, and cannot reach {interpreter}: {}", Cause::from(e))),
     };
     let missing = if fixed { None } else { missing() };
+    // The file at its path, if that is what runs.
+    let loader =
+        || Emulator::at(Path::new(interpreter)).ok().filter(|_| ran(e, rows) == Some(true))?.loader();
     let is_missing = missing.is_some();
     let (grade, seen) = match (stray, missing) {
         _ if !e.enabled && is_third_party => {
@@ -279,12 +282,21 @@ fn handler(e: &Entry, entries: &[Entry], rows: &[Surveyed], place: Namespaces) -
         _ if is_third_party && !place.on_host => (Grade::Good, format!("{owner}{interpreter}")),
         // Harmless if its programs run anyway.
         (None, Some(missing)) => (if runs { Grade::Warning } else { Grade::Broken }, missing),
-        _ if !e.is_qemu() => (Grade::Good, format!("{owner}{interpreter}")),
-        _ => match rival {
+        // Nobody but its owner knows whether containers are meant to use it.
+        _ if !e.is_qemu() => {
+            let takes = || rows.iter().any(|(arch, ..)| probe::takes(e, arch));
+            let needed = if fixed || !takes() { "" } else { ", which every container needs (no flag F)" };
+            (Grade::Good, format!("{owner}{interpreter}{needed}"))
+        }
+        _ => match (loader(), rival) {
+            (Some(loader), _) => (
+                Grade::Warning,
+                format!("{interpreter} is dynamically linked: every container needs {loader}"),
+            ),
             _ if !fixed && (rival.is_none() || ran(e, rows) != Some(false)) => {
                 (Grade::Warning, format!("no flag F: every container needs {interpreter}"))
             }
-            Some(other) => (
+            (None, Some(other)) => (
                 // One of the two was preferred to the other, and works.
                 if other.is_qemu() || !runs { Grade::Warning } else { Grade::Good },
                 format!(
@@ -292,7 +304,7 @@ fn handler(e: &Entry, entries: &[Entry], rows: &[Surveyed], place: Namespaces) -
                     other.name
                 ),
             ),
-            None => (Grade::Good, format!("{owner}{} {interpreter}", e.flags)),
+            (None, None) => (Grade::Good, format!("{owner}{} {interpreter}", e.flags)),
         },
     };
     let own = arch_of(&e.name);

@@ -243,3 +243,24 @@ fn an_automount_for_another_mount_namespace_is_no_obstacle() {
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(said, "armv7l\n1\narmv7l\n", "{output:?}");
 }
+
+/// As NixOS names and registers its own, perhaps with flag `F`.
+#[test]
+fn a_handler_that_containers_cannot_use_is_noted() {
+    let Some(mut s) = host() else { return };
+    s.quietly(
+        "mount -t binfmt_misc b /mnt; mount -t binfmt_misc b /proc/sys/fs/binfmt_misc
+        mkdir /other; cp /foreign/busybox-arm /other; cp /qus/bin/qemu-arm-static /box",
+    );
+    for flags in ["P", "PF"] {
+        s.quietly(&format!(
+            "qus export binfmt.d arm --path /qus/bin | \
+             sed 's/:qemu-arm:/:armv7l-linux:/; s|/qus/bin/.*|/box:{flags}|' >/mnt/register"
+        ));
+        s.step("on-host qus install arm; chroot /other /busybox-arm uname -m");
+        s.step("on-host qus -s -- arm");
+        s.step("on-host qus doctor | grep armv7l");
+        s.quietly("echo -1 >/mnt/armv7l-linux");
+    }
+    s.compare();
+}

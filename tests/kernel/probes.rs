@@ -19,6 +19,9 @@ mod code {
     /// `if (argc > 2) exit(argv[2][0]); for (;;) pause();`: it runs the probe program of root, and has no version.
     pub(super) const MUTE: &[u8] =
         b"\x8b\x0c\x24\x83\xf9\x03\x72\x0f\x48\x8b\x74\x24\x18\x0f\xb6\x3e\xb8\xe7\0\0\0\x0f\x05\xb8\x22\0\0\0\x0f\x05\xeb\xf7";
+    /// `execve("/qus/bin/qemu-arm-static", argv, NULL);`
+    pub(super) const EXECUTE: &[u8] =
+        b"\x48\x8d\x3d\x0e\0\0\0\x48\x8d\x74\x24\x08\x31\xd2\xb8\x3b\0\0\0\x0f\x05/qus/bin/qemu-arm-static\0";
 }
 
 /// The number of probes. A program that is executed as /proc/self/fd/N is named N; process 1 reaps the dead.
@@ -26,13 +29,29 @@ const LEFT: &str = "ps -eo stat,comm | grep -cE '^[^Z].* [0-9]+$'";
 
 /// Writes an executable with that code.
 fn make(s: &Sandbox, path: &str, code: &[u8]) {
+    make_with(s, path, 0x0040_0000, code, None);
+}
+
+/// The same, loaded at that address, perhaps by a dynamic loader.
+fn make_with(s: &Sandbox, path: &str, at: u64, code: &[u8], loader: Option<&str>) {
+    let loader = loader.map(|loader| [loader.as_bytes(), b"\0"].concat());
+    let header = |kind: u8, start: u64, len: usize| {
+        let kind = [kind, 0, 0, 0, 5, 0, 0, 0];
+        let rest = [start, at + start, at + start, len as u64, len as u64, 0x1000];
+        [&kind[..], &rest.map(u64::to_le_bytes).concat()].concat()
+    };
+    let headers = 1 + u8::from(loader.is_some());
+    let start = 64 + 56 * u64::from(headers);
     let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0\x01\0\0\0".to_vec();
     // Entry, program headers, no sections, flags, sizes and numbers.
-    elf.extend([0x0040_0078u64, 64, 0].into_iter().flat_map(u64::to_le_bytes));
-    elf.extend(b"\0\0\0\0\x40\0\x38\0\x01\0\x40\0\0\0\0\0\x01\0\0\0\x05\0\0\0");
-    let size = 120 + code.len() as u64;
-    elf.extend([0, 0x0040_0000, 0x0040_0000, size, size, 0x1000].into_iter().flat_map(u64::to_le_bytes));
-    elf.extend(code);
+    elf.extend([at + start, 64, 0].into_iter().flat_map(u64::to_le_bytes));
+    elf.extend([0, 0, 0, 0, 0x40, 0, 0x38, 0, headers, 0, 0x40, 0, 0, 0, 0, 0]);
+    let loader = loader.unwrap_or_default();
+    if !loader.is_empty() {
+        elf.extend(header(3, start + code.len() as u64, loader.len()));
+    }
+    elf.extend(header(1, 0, usize::try_from(start).unwrap() + code.len() + loader.len()));
+    elf.extend([code, &loader].concat());
     let octal: String = elf.iter().map(|b| format!("\\{b:03o}")).collect();
     s.quietly(
         &format!("mkdir -p ${{x%/*}}; printf '{octal}' >$x; chmod +x $x")
@@ -190,5 +209,24 @@ fn proc_of_another_pid_namespace_is_an_error() {
     s.step("unshare --pid --fork qus check arm");
     s.step("unshare --pid --fork --mount-proc qus check x86_64 | sed 's/[0-9]* ms/N ms/'");
     s.step("unshare --mount sh -c 'umount -l /proc; qus check arm'");
+    s.compare();
+}
+
+/// It works on the host, which has its loader, and in no container, whatever its flags.
+#[test]
+fn doctor_finds_an_emulator_that_is_not_static() {
+    let Some(mut s) = Sandbox::new() else { return };
+    make_with(&s, "/own/loader", 0x0050_0000, code::EXECUTE, None);
+    make_with(&s, "/own/qemu-arm", 0x0040_0000, code::CRASH, Some("/own/loader"));
+    s.quietly("mount -t binfmt_misc b /mnt; mkdir /other; cp /foreign/busybox-arm /other");
+    for flags in ["F", ""] {
+        s.quietly(&format!(
+            "qus export binfmt.d arm --path /qus/bin | sed 's|/qus/bin/.*|/own/qemu-arm:{flags}|' >/mnt/register"
+        ));
+        s.step("/foreign/busybox-arm uname -m; chroot /other /busybox-arm uname -m");
+        s.step("qus doctor | grep -A 1 -E '^(warn|broken) '");
+        s.step("$(qus doctor | sed -n 's/.*→ //p'); chroot /other /busybox-arm uname -m");
+        s.step("qus doctor | grep -E '^(warn|broken) '; qus remove");
+    }
     s.compare();
 }

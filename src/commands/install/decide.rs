@@ -114,6 +114,8 @@ impl Site<'_> {
         let by = self.runs_instead(other, job, verdict);
         // One that only names a path doesn't run them in containers, as `other` might, which has not been seen to run any.
         let is_enough = |by: &Entry| !self.request.options.persistent || Flags::parse(&by.flags).fix_binary;
+        let hint = "registers a handler that takes precedence over it";
+        let hint = format!("`qus install --force {}` {hint}", job.arch.target);
         let error = match by {
             _ if !verdict.ran() => {
                 let why = format!("{} takes them, and fails", other.name);
@@ -121,12 +123,18 @@ impl Site<'_> {
             }
             Some(by) if !is_enough(by) => another_runs_them(job, other, by),
             _ => {
-                (job.state, job.left_to) = (State::ThirdParty, Some(by.unwrap_or(other).name.clone()));
+                let by = by.unwrap_or(other);
+                if !is_enough(by) {
+                    let Entry { name, interpreter, .. } = by;
+                    report
+                        .notes
+                        .push(format!("{name} has no flag F: every container needs {interpreter}; {hint}"));
+                }
+                (job.state, job.left_to) = (State::ThirdParty, Some(by.name.clone()));
                 return;
             }
         };
-        let hint = "registers a handler that takes precedence over it";
-        job.fail(error.hint(format!("`qus install --force {}` {hint}", job.arch.target)), report);
+        job.fail(error.hint(hint), report);
     }
 
     /// The other handler that is known to have run a program that this one takes, too: its path leads to what did.
