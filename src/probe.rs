@@ -8,7 +8,7 @@
 
 mod programs;
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
@@ -63,8 +63,8 @@ pub(crate) enum Verdict {
     Died(i32),
     /// It was killed after [`CHILD_LIMIT`].
     TimedOut,
-    /// It exited with a status that the program never has.
-    Exited(i32),
+    /// It exited with a status that the program never has, and with that line on stderr, if any.
+    Exited(i32, String),
     /// It could not be tried.
     Untried(Errno),
 }
@@ -140,7 +140,7 @@ pub(crate) fn failure(arch: &Arch, verdict: &Verdict) -> Error {
             failed((*errno).into()).hint(forbidden())
         }
         Verdict::Refused(errno) | Verdict::Untried(errno) => failed((*errno).into()),
-        Verdict::Died(_) | Verdict::Exited(_) if !sys::may_write_code() => match selinux::is_enabled() {
+        Verdict::Died(_) | Verdict::Exited(..) if !sys::may_write_code() => match selinux::is_enabled() {
             true => failed("SELinux denies this domain execmem, which every QEMU needs".into())
                 .hint(selinux::EXECMEM),
             false => failed("no memory may be writable and executable here, which every QEMU needs".into())
@@ -152,9 +152,28 @@ pub(crate) fn failure(arch: &Arch, verdict: &Verdict) -> Error {
                 .hint("try another version of QEMU: images are tagged by version")
         }
         Verdict::TimedOut => failed(format!("they did not finish in {} s", CHILD_LIMIT.as_secs()).into()),
-        Verdict::Exited(code) => failed(format!("their interpreter exited with status {code}").into()),
+        Verdict::Exited(code, said) => {
+            let said = if said.is_empty() { String::new() } else { format!(": {said}") };
+            let error = failed(format!("their interpreter exited with status {code}{said}").into());
+            Error { hint: limit_on(verdict), ..error }
+        }
         Verdict::Ran { .. } => failed("another handler took them".into()),
     }
+}
+
+/// The limit that an emulator exited for: QEMU reserves 4 GiB of address space for a 32-bit target, and 128 MiB for its code.
+pub(crate) fn limit_on(verdict: &Verdict) -> Option<String> {
+    const ENOUGH: u64 = 5 << 30;
+    let is_about =
+        |said: &String| ["guest_base", "address space", "allocate"].iter().any(|w| said.contains(w));
+    if !matches!(verdict, Verdict::Exited(_, said) if is_about(said)) {
+        return None;
+    }
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let limit = limits.lines().find_map(|line| line.strip_prefix("Max address space"))?;
+    let bytes: u64 = limit.split_ascii_whitespace().next()?.parse().ok()?;
+    let hint = || format!("run it without the limit on address space (`ulimit -v` is {} here)", bytes >> 10);
+    (bytes < ENOUGH).then(hint)
 }
 
 /// Explains that programs in memory can't be executed, or that an emulator can't.
@@ -267,13 +286,14 @@ pub(crate) fn run_by(emulator: &File, arch: &Arch) -> Verdict {
         let program = sys::program_in_memory(program(arch)).map_err(errno_of)?;
         let path =
             CString::new(format!("/proc/self/fd/{}", program.as_raw_fd())).map_err(|_| Errno::EINVAL)?;
-        sys::exit_code_of(emulator, &[c"qemu", &path], started + CHILD_LIMIT)
+        let (code, line) = sys::exit_of(emulator, &[c"qemu", &path], started + CHILD_LIMIT)?;
+        Ok((code, without_path(&line, &program)))
     };
     match run() {
-        Ok(code) if code == Challenge::new().answer(b'/') => {
+        Ok((code, _)) if code == Challenge::new().answer(b'/') => {
             Verdict::Ran { by: RanBy::Unknown, argv0: true, took: started.elapsed() }
         }
-        Ok(code) => Verdict::Exited(code),
+        Ok((code, said)) => Verdict::Exited(code, said),
         Err(Errno::ETIMEDOUT) => Verdict::TimedOut,
         Err(Errno::EINTR) => Verdict::Died(0),
         Err(errno) => Verdict::Refused(errno),
@@ -452,11 +472,26 @@ fn settle(
             } else if argv0 || code == challenge.answer(b'/') {
                 Verdict::Ran { by: child.by.take().unwrap_or(RanBy::Unknown), argv0, took }
             } else {
-                Verdict::Exited(code)
+                Verdict::Exited(code, said(child, challenge, code))
             }
         }
     };
     verdicts.push((running.swap_remove(at).index, verdict));
+}
+
+/// What its interpreter says on stderr when the program is run again; nothing if that ends in another way.
+fn said(child: &Running, challenge: &Challenge, code: i32) -> String {
+    let argv0 = [challenge.argv0, 0];
+    let argv0 = CStr::from_bytes_with_nul(&argv0).unwrap_or(c"qus");
+    match sys::exit_of(&child.program, &[argv0], child.until.min(Instant::now() + SLOW)) {
+        Ok((again, line)) if again == code => without_path(&line, &child.program),
+        _ => String::new(),
+    }
+}
+
+/// What was said about a program in memory, without its path, which nobody else knows.
+fn without_path(line: &str, program: &File) -> String {
+    line.replace(&format!("/proc/self/fd/{}: ", program.as_raw_fd()), "")
 }
 
 /// What the kernel has loaded into a child that is stopped at its first instruction; unknown where /proc doesn't show it.

@@ -30,6 +30,9 @@ pub(crate) const KILL_LIMIT: Duration = Duration::from_secs(2);
 /// The limit of a child's output, in bytes; SIGXFSZ ends it at more.
 const OUTPUT_MAX: u64 = 64 * 1024;
 
+/// How much of a line on stderr is worth telling, in characters.
+const LINE_MAX: usize = 200;
+
 /// Clones the mount tree at `at` into a detached one (`open_tree(2)`, Linux 5.2).
 ///
 /// # Errors
@@ -158,15 +161,27 @@ pub(crate) fn output_of(program: &Path, arguments: &[&CStr], until: Instant) -> 
     Ok(bytes)
 }
 
-/// Executes an open file with these arguments; returns its exit status.
+/// Executes an open file with these arguments, and no environment; returns its exit status, and the first line that it wrote to
+/// stderr.
 ///
 /// # Errors
 /// Those of starting it; ETIMEDOUT; EINTR if a signal ended it.
-pub(crate) fn exit_code_of(program: &File, arguments: &[&CStr], until: Instant) -> Result<i32, Errno> {
+pub(crate) fn exit_of(program: &File, arguments: &[&CStr], until: Instant) -> Result<(i32, String), Errno> {
+    // Not a pipe, as above.
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
+    let mut errors = file_in_memory(c"qus-errors", flags)?;
     let path = CString::new(format!("/proc/self/fd/{}", program.as_raw_fd())).map_err(|_| Errno::EINVAL)?;
-    let (child, refused) = spawn(&path, arguments, Io::None)?;
+    let (child, refused) = spawn(&path, arguments, Io::Errors(errors.as_raw_fd()))?;
     let code = wait_for_end(child, until)?;
-    refused.map_or(Ok(code), Err)
+    if let Some(errno) = refused {
+        return Err(errno);
+    }
+    let mut bytes = Vec::new();
+    // What can't be read is not worth an error.
+    let _ = errors.rewind().and_then(|()| errors.take(OUTPUT_MAX).read_to_end(&mut bytes));
+    let text = String::from_utf8_lossy(&bytes);
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    Ok((code, line.chars().take(LINE_MAX).collect()))
 }
 
 /// Raises the soft limit on open files to the hard one; returns the limit, a high one if it is unknown.
@@ -233,6 +248,8 @@ enum Io {
     Traced,
     /// Stdout is this file.
     Output(RawFd),
+    /// Stderr is this file.
+    Errors(RawFd),
 }
 
 /// Starts a program. Returns the child, and the error of execve, if any. As with vfork(2), this thread waits until then: copying its
@@ -602,10 +619,10 @@ unsafe fn confine(parent: Pid, io: Io) {
             libc::dup2(null, 1);
             libc::dup2(null, 2);
         }
-        if let Io::Output(file) = io {
+        if let Io::Output(file) | Io::Errors(file) = io {
             let most = libc::rlimit { rlim_cur: OUTPUT_MAX, rlim_max: OUTPUT_MAX };
             libc::setrlimit(libc::RLIMIT_FSIZE, &raw const most);
-            libc::dup2(file, 1);
+            libc::dup2(file, if matches!(io, Io::Errors(_)) { 2 } else { 1 });
         }
         for signal in 1..=libc::SIGRTMAX() {
             // Fails for SIGKILL, SIGSTOP and those of the C library.

@@ -35,6 +35,8 @@ pub(super) fn check(targets: &Targets, version: bool, report: &mut Report) -> Do
                         .to_owned()
                 } else if is_taken_by_none(&other) {
                     format!("`qus install {}` registers an emulator for them", arch.target)
+                } else if let Some(limit) = probe::limit_on(&other) {
+                    limit
                 } else {
                     "`qus doctor` shows why, and what fixes it".to_owned()
                 };

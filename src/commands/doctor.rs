@@ -418,7 +418,10 @@ fn targets(rows: &[Surveyed], entries: &[Entry]) -> Vec<Finding> {
             removals.push_str("remove it where it was registered");
         }
         // Where the kernel runs them, or nobody can tell, qus registers nothing.
-        let remedy = if matches!(native, Native::No) { installation(arch, entries) } else { removals };
+        let remedy = match native {
+            Native::No => probe::limit_on(verdict).unwrap_or_else(|| installation(arch, entries)),
+            _ => removals,
+        };
         let why = probe::failure(arch, verdict).why;
         let seen = format!("its programs do not run through {names}: {why}");
         findings.push(finding(arch.name, Grade::Broken, seen, Some(&remedy)));

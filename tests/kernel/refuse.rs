@@ -255,6 +255,20 @@ fn a_limit_on_the_size_of_files_ends_nothing_halfway() {
     s.compare();
 }
 
+#[test]
+fn a_limit_on_address_space_is_named() {
+    let Some(mut s) = Sandbox::new() else { return };
+    let limited = |kib: u32, run: &str| format!("ulimit -v {kib}; {run}");
+    s.step(&limited(4_000_000, "qus install --dry-run arm"));
+    s.step(&limited(4_000_000, "qus install arm"));
+    s.step(&limited(100_000, "qus install aarch64"));
+    s.quietly("qus install arm aarch64");
+    s.step(&limited(4_000_000, "qus check arm"));
+    s.step(&limited(4_000_000, "qus doctor | grep -A 1 -E '^(warn|broken) '"));
+    s.step("qus check --quiet arm aarch64");
+    s.compare();
+}
+
 /// The answers of kernels and hosts that are not at hand, given by strace to one system call of the run.
 #[test]
 fn errors_of_the_kernel_are_explained() {
