@@ -425,7 +425,7 @@ pub fn parse_sums(text: &str) -> std::result::Result<Vec<(String, Sum)>, String>
             return Err(format!("line {number} is not in the format of sha256sum"));
         };
         if name.is_empty() || name.contains('/') {
-            return Err(format!("line {number} names a file outside the directory"));
+            return Err(format!("line {number} is not about a file directly in this directory"));
         }
         sums.push((name.to_owned(), sum));
     }
