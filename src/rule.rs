@@ -194,7 +194,11 @@ impl Rule {
     /// # Errors
     /// [`RuleError`] if a line cannot express it.
     pub fn line(&self) -> Result<String, RuleError> {
-        line(&self.name, &self.matches, true, &self.interpreter, &self.flags.to_string())
+        // The kernel would take one, the host's own tools would not.
+        match self.interpreter.contains('\n') {
+            true => Err(RuleError::BadInterpreter),
+            false => line(&self.name, &self.matches, true, &self.interpreter, &self.flags.to_string()),
+        }
     }
 }
 
@@ -213,7 +217,7 @@ fn line(
     {
         return Err(RuleError::BadName);
     }
-    if forbidden(interpreter) {
+    if interpreter.is_empty() || interpreter.contains('\0') {
         return Err(RuleError::BadInterpreter);
     }
     let extension = match matches {
@@ -339,8 +343,13 @@ impl Entry {
     pub fn parse(name: &str, text: &[u8]) -> Self {
         let text = String::from_utf8_lossy(text);
         // Not `lines`, which drops a carriage return: a path may end with one.
-        let lines: Vec<&str> = text.split('\n').collect();
-        let enabled = lines.first() == Some(&"enabled");
+        // A path may have newlines, too: it ends where the flags begin.
+        let flags = text.rfind("\nflags: ");
+        let (head, tail) = flags.map_or((&*text, &*text), |at| text.split_at(at));
+        let lines: Vec<&str> = tail.split('\n').collect();
+        let enabled = text.split('\n').next() == Some("enabled");
+        let path = head.split_once("\ninterpreter ").map_or("", |(_, path)| path);
+        let path = if flags.is_some() { path } else { path.split('\n').next().unwrap_or_default() };
         let field = |key: &str| lines.iter().find_map(|l| l.strip_prefix(key)).unwrap_or_default();
         let magic = unhex(field("magic "));
         let mask = unhex(field("mask ")).filter(|m| !m.is_empty());
@@ -364,7 +373,7 @@ impl Entry {
         Self {
             name: name.to_owned(),
             enabled,
-            interpreter: field("interpreter ").to_owned(),
+            interpreter: path.to_owned(),
             flags: field("flags: ").to_owned(),
             matches,
             has_mask,
@@ -543,6 +552,9 @@ mod tests {
         assert_eq!((new.matches, new.flags.as_str()), (Match::Unknown, "PTL"));
         assert_eq!(Entry::parse("odd", b"enabled\ninterpreter /x\r\n").interpreter, "/x\r");
         assert_eq!(Entry::parse("odd", b"\xff\xfe").interpreter, "");
+        let broken = Entry::parse("nl", b"enabled\ninterpreter /a\nflags: F\nb\nflags: P\nextension .x\n");
+        assert_eq!((&*broken.interpreter, &*broken.flags), ("/a\nflags: F\nb", "P"));
+        assert_eq!(broken.line().unwrap(), "|nl|E||x||/a\nflags: F\nb|P");
         assert_eq!(Entry::parse("odd", b"enabled\nmagic 7f4\nmask zz\n").matches, Match::Unknown);
         // Adding to it must not overflow to the beginning of the file, for any size of usize.
         for offset in [u64::MAX.to_string(), u64::from(u32::MAX).to_string(), "9".repeat(30), "x".to_owned()]

@@ -56,6 +56,22 @@ fn a_refused_umount_loses_nobodys_handler() {
 }
 
 #[test]
+fn a_path_with_a_newline_comes_back() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(
+        "mount -t binfmt_misc b /mnt
+        rule=$(qus export binfmt.d --force --path /x arm | tr : '|'); printf '%s/new\nflags: PF\nline|' \"${rule%%/x/*}\" >/mnt/register",
+    );
+    let before = s.quietly("cat /mnt/qemu-arm");
+    s.step("qus list");
+    s.step(
+        "qus hold --clean arm >/tmp/out & await grep '^they stay' /tmp/out; /foreign/busybox-arm echo runs; kill -TERM $!; wait $!",
+    );
+    assert_eq!(s.quietly("cat /mnt/qemu-arm"), before);
+    s.compare();
+}
+
+#[test]
 fn an_outer_binfmt_misc_is_not_taken_for_its_own() {
     let Some(mut s) = Sandbox::new() else { return };
     s.quietly("mount -t binfmt_misc b /proc/sys/fs/binfmt_misc; mkdir /tmp/held");
