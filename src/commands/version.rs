@@ -28,7 +28,7 @@ pub(super) fn version(options: &HandlerOptions, report: &mut Report) -> Done {
             // By its path: under emulation, a descriptor would be closed before the outer emulator opens it.
             let said = said_by(Path::new(&path), &path, Instant::now() + sys::CHILD_LIMIT);
             if said.is_none() {
-                report.note(format!("{path} does not print its version"));
+                report.note(format!("the version of {path} is unknown"));
             }
             version(said.map(|said| (path, said)))
         }
