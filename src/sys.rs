@@ -479,17 +479,25 @@ pub(crate) fn run_setuid(program: &[u8], argv0: u8, owner: u32, at: &str) -> Res
 /// As for [`in_child`].
 pub(crate) fn can_start(bytes: &[u8], name: &str, at: &str) -> Result<(), Errno> {
     let code = run_in_child(CHILD_LIMIT, || match program_on_tmpfs(bytes, 0, at, name) {
-        Ok(path) => match spawn(&path, &[c"qus"], Io::Traced) {
-            Ok((child, refused)) => {
-                end(child);
-                let _ = wait_for_end(child, Instant::now() + KILL_LIMIT);
-                refused.map_or(0, |errno| errno as i32)
-            }
-            Err(errno) => errno as i32,
-        },
+        Ok(path) => start(&path).map_or_else(|errno| errno as i32, |()| 0),
         Err(error) => error.raw_os_error().unwrap_or(libc::EIO),
     })?;
     if code == 0 { Ok(()) } else { Err(Errno::from_raw(code)) }
+}
+
+/// Would the kernel execute this file? What it has loaded is ended before its first instruction.
+///
+/// # Errors
+/// Those of starting it, and of execve.
+pub(crate) fn see_whether_executed(file: &File) -> Result<(), Errno> {
+    start(&CString::new(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(|_| Errno::EINVAL)?)
+}
+
+fn start(path: &CStr) -> Result<(), Errno> {
+    let (child, refused) = spawn(path, &[c"qus"], Io::Traced)?;
+    end(child);
+    let _ = wait_for_end(child, Instant::now() + KILL_LIMIT);
+    refused.map_or(Ok(()), Err)
 }
 
 fn program_on_tmpfs(program: &[u8], owner: u32, at: &str, name: &str) -> std::io::Result<CString> {

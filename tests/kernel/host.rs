@@ -90,6 +90,20 @@ SH
 }
 
 #[test]
+fn a_dry_run_sees_that_an_emulator_is_being_written() {
+    let Some(mut s) = host() else { return };
+    s.quietly(
+        "mount -t binfmt_misc b /proc/sys/fs/binfmt_misc; mkdir /own; cp /qus/bin/qemu-arm-static /own",
+    );
+    for run in ["--dry-run", ""] {
+        s.step(&format!(
+            "exec 3>>/own/qemu-arm-static; on-host qus install --no-prove {run} --path /own arm"
+        ));
+    }
+    s.compare();
+}
+
+#[test]
 fn doctor_foresees_that_handlers_would_not_last() {
     let Some(mut s) = Sandbox::new() else { return };
     let without = "strace -f -qq -o /dev/null -e trace=open_tree -e inject=open_tree:error=ENOSYS";

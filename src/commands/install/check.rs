@@ -8,7 +8,6 @@ use std::thread::Builder;
 
 use nix::errno::Errno;
 use nix::sys::stat::stat;
-use nix::unistd::{AccessFlags, access};
 
 use super::job::Job;
 use super::keep::remedy;
@@ -19,7 +18,6 @@ use crate::commands::rules::requirements;
 use crate::emulators::{Emulator, EmulatorDir};
 use crate::error::{Error, Result, Step};
 use crate::host;
-use crate::mounts::own_path;
 use crate::outcome::{Report, State};
 use crate::plan::{Action, depends_on};
 use crate::probe::{self, RanBy, Verdict};
@@ -124,10 +122,11 @@ impl Site<'_> {
         let emulator = job.emulator.as_ref();
         let verdict = emulator.and_then(|emulator| match self.is_tried() {
             true => Some(probe::run_by(&emulator.file, job.arch)),
-            // With flag F, the kernel opens it to execute it.
-            false if job.rule.flags.fix_binary => {
-                access(&own_path(&emulator.file), AccessFlags::X_OK).err().map(Verdict::Refused)
-            }
+            // With flag F, the kernel opens it as if to execute it, but doesn't look into it.
+            false if job.rule.flags.fix_binary => sys::see_whether_executed(&emulator.file)
+                .err()
+                .filter(|errno| [Errno::EACCES, Errno::EPERM, Errno::ETXTBSY].contains(errno))
+                .map(Verdict::Refused),
             false => None,
         });
         match verdict {
