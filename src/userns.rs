@@ -149,7 +149,9 @@ impl Namespaces {
         let Some(arches) = taken_by_outer_handlers()? else { return Ok(Outer::default()) };
         let mut others = Vec::new();
         for binfmt in seen.into_iter().map(Binfmt::at) {
-            if binfmt.is_mounted().unwrap_or(false) && binfmt.is_enabled()? {
+            let is_binfmt =
+                || File::open(binfmt.dir()).is_ok_and(|root| mounts::is_binfmt(&root) == Ok(true));
+            if binfmt.is_mounted().unwrap_or(false) && is_binfmt() && binfmt.is_enabled()? {
                 for entry in binfmt.entries()? {
                     let is_known = !entry.enabled || others.contains(&entry.name);
                     if !is_known && !probe::is_foreign(&entry) && is_used(&entry, at) {

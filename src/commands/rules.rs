@@ -23,11 +23,12 @@ const IMAGE_DIR: &str = "/qus/bin";
 impl HandlerOptions {
     /// The directory of the emulators.
     pub(crate) fn dir(&self) -> &Path {
-        // Any other error is reported when it is opened.
-        let is_missing =
-            || std::fs::symlink_metadata(IMAGE_DIR).is_err_and(|e| e.kind() == ErrorKind::NotFound);
-        let usual = || if is_missing() { HOST_DIR } else { IMAGE_DIR };
-        self.dir.as_deref().unwrap_or_else(|| Path::new(usual()))
+        // Before anything is mounted over it. Any other error is reported when it is opened.
+        static USUAL: LazyLock<&str> = LazyLock::new(|| match std::fs::symlink_metadata(IMAGE_DIR) {
+            Err(e) if e.kind() == ErrorKind::NotFound => HOST_DIR,
+            _ => IMAGE_DIR,
+        });
+        self.dir.as_deref().unwrap_or_else(|| Path::new(*USUAL))
     }
 }
 
