@@ -183,6 +183,10 @@ impl Namespaces {
             Error { hint, ..failed(why) }
         })?;
         if !outer.is_empty() {
+            // Without the capability, they may as well be its own: nobody can tell.
+            let mount = || mounts::enter_private_namespace().map_err(|e| e.errno());
+            sys::in_child(mount)
+                .map_err(|e| self.explain(Error::new(Step::Unshare, "the mount namespace", e)))?;
             let names = outer.names();
             let why = format!(
                 "a first mount of binfmt_misc would hide the outer handlers for good, which run {names}"

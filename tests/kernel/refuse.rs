@@ -450,3 +450,13 @@ fn files_where_binfmt_misc_is_not_seen_stay_as_they_are() {
     s.step("cat /register /qemu-arm | cmp - /both; cat /own/register /own/qemu-arm | cmp - /both; ls /mnt");
     s.compare();
 }
+
+#[test]
+fn nothing_is_said_of_handlers_that_cannot_be_looked_at() {
+    let Some(mut s) = watched() else { return };
+    s.quietly("qus -q install arm");
+    for look in ["list", "status", "remove arm", "doctor | grep -A 1 'privileges\\|binfmt_misc'"] {
+        s.step(&format!("setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin qus {look}"));
+    }
+    s.compare();
+}
