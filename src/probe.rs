@@ -59,8 +59,10 @@ pub(crate) enum Verdict {
     },
     /// execve failed: ENOEXEC if there is no handler.
     Refused(Errno),
-    /// This signal ended its interpreter.
+    /// This signal ended its interpreter; 0 if it is unknown.
     Died(i32),
+    /// The kernel killed it while loading it or its interpreter.
+    Unloadable,
     /// It was killed after [`CHILD_LIMIT`].
     TimedOut,
     /// It exited with a status that the program never has, and with that line on stderr, if any.
@@ -91,7 +93,8 @@ impl Native {
         match verdict {
             // Unknown: under emulation, nothing can be traced.
             Verdict::Ran { by: RanBy::Kernel | RanBy::Unknown, .. } => Self::Yes,
-            Verdict::Refused(Errno::ENOEXEC) => Self::No,
+            // Such as a program for 4K pages with 16K ones.
+            Verdict::Refused(Errno::ENOEXEC) | Verdict::Unloadable => Self::No,
             other => Self::Unclear(other),
         }
     }
@@ -147,10 +150,11 @@ pub(crate) fn failure(arch: &Arch, verdict: &Verdict) -> Error {
                 .hint("in a systemd unit, `MemoryDenyWriteExecute=no` allows it"),
         },
         Verdict::Died(signal) => {
-            let signal = Signal::try_from(*signal).map_or(format!("signal {signal}"), |s| s.to_string());
+            let signal = Signal::try_from(*signal).map_or("a signal", Signal::as_str);
             failed(format!("their interpreter died of {signal}").into())
                 .hint("try another version of QEMU: images are tagged by version")
         }
+        Verdict::Unloadable => failed("the kernel could not load them or their interpreter".into()),
         Verdict::TimedOut => failed(format!("they did not finish in {} s", CHILD_LIMIT.as_secs()).into()),
         Verdict::Exited(code, said) => {
             let said = if said.is_empty() { String::new() } else { format!(": {said}") };
@@ -460,8 +464,7 @@ fn settle(
             Running { stuck: Some(errno), .. } => Verdict::Untried(*errno),
             // Loaded natively, then killed (out of memory): that says nothing about its architecture.
             Running { by: Some(RanBy::Kernel), .. } => Verdict::Untried(Errno::EINTR),
-            // The kernel could not load it, such as a program for 4K pages with 16K ones.
-            Running { by: None, .. } if signal == libc::SIGSEGV => Verdict::Refused(Errno::ENOEXEC),
+            Running { by: None, .. } if signal == libc::SIGSEGV => Verdict::Unloadable,
             _ => Verdict::Died(signal),
         },
         Change::Exited(code) => {

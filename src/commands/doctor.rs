@@ -58,7 +58,7 @@ pub(super) fn doctor(report: &mut Report) -> Done {
         let seen = "users must not create user namespaces, which `qus run` and rootless engines need";
         finding("namespaces", Grade::Warning, seen, Some(&format!("sysctl {allowed}")))
     }));
-    findings.extend(entries.iter().map(|e| handler(e, &entries, &rows, place)));
+    findings.extend(entries.iter().map(|e| handler(e, &entries, &rows, place, enabled)));
     // Disabled, they take nothing.
     findings.extend(targets(&rows, if enabled { &entries } else { &[] }));
     // Last, because it unmounts binfmt_misc.
@@ -234,11 +234,14 @@ fn can_export(dir: &Path, targets: Vec<&'static str>) -> bool {
 }
 
 /// The finding about a handler.
-fn handler(e: &Entry, entries: &[Entry], rows: &[Surveyed], place: Namespaces) -> Finding {
+fn handler(e: &Entry, entries: &[Entry], rows: &[Surveyed], place: Namespaces, enabled: bool) -> Finding {
     let is_third_party = !e.name.starts_with(PREFIX) && !e.is_qemu();
     let fixed = Flags::parse(&e.flags).fix_binary;
     let taken = || taken_by(e, rows);
     let runs = taken().all(|(_, verdict, _)| verdict.ran()) && taken().next().is_some();
+    // A limit of this process is no fault of the handler.
+    let is_its_own = |verdict: &Verdict| !verdict.ran() && probe::limit_on(verdict).is_none();
+    let fails = enabled && taken().any(|row| is_its_own(&row.1)) && probe::untried(rows).is_none();
     let stray = taken().find(|(_, _, native)| native.is_yes());
     let rival = |other: &&Entry| {
         let (a, b) = (&other.matches, &e.matches);
@@ -277,6 +280,9 @@ fn handler(e: &Entry, entries: &[Entry], rows: &[Surveyed], place: Namespaces) -
                 Grade::Broken,
                 format!("it takes {name} programs, which this kernel runs natively: {interpreter}"),
             )
+        }
+        (None, None) if fails && rival.is_none() && !is_third_party => {
+            (Grade::Broken, format!("its programs do not run: {} {interpreter}", e.flags))
         }
         // The host's files aren't visible from here.
         _ if is_third_party && !place.on_host => (Grade::Good, format!("{owner}{interpreter}")),
@@ -411,7 +417,7 @@ fn targets(rows: &[Surveyed], entries: &[Entry]) -> Vec<Finding> {
         }
         if names.is_empty() {
             // None takes them.
-            if matches!(verdict, Verdict::Refused(Errno::ENOEXEC)) {
+            if matches!(verdict, Verdict::Refused(Errno::ENOEXEC) | Verdict::Unloadable) {
                 continue;
             }
             names.push_str("a handler that is not visible from here");

@@ -460,3 +460,19 @@ fn nothing_is_said_of_handlers_that_cannot_be_looked_at() {
     }
     s.compare();
 }
+
+#[test]
+fn an_emulator_that_the_kernel_cannot_load_is_said_to_be_one() {
+    let Some(mut s) = watched() else { return };
+    // Its entry point is in the kernel's half of the addresses.
+    s.quietly(
+        "cp /qus/bin/qemu-arm-static /own; printf '\\377' | dd of=/own/qemu-arm-static bs=1 seek=31 conv=notrunc status=none",
+    );
+    s.step("own arm");
+    s.step("own -t arm");
+    s.step("own --no-prove arm");
+    s.step("qus check arm i386");
+    s.step("qus doctor | tail -n +4");
+    s.step("qus status");
+    s.compare();
+}
