@@ -21,6 +21,10 @@ pub(super) fn reset(request: &Install, report: &mut Report) -> Done {
     let is_kept = |name: &str| results.iter().any(|result| result.name == name && !is_gone(result.state));
     let kept = ARCHES.iter().filter(|arch| is_kept(arch.name)).map(|arch| arch.target).collect();
     let spared = results.iter().filter_map(|result| result.left_to.clone()).collect();
+    let removed = match remove(&Remove { spared, ..Remove::of(Targets::AllBut(kept)) }, report) {
+        Ok(Outcome::Targets { results, .. }) if results.is_empty() => return Ok(installed),
+        removed => removed,
+    };
     report.outcomes.push(installed);
-    remove(&Remove { spared, ..Remove::of(Targets::AllBut(kept)) }, report)
+    removed
 }

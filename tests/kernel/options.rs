@@ -166,6 +166,21 @@ fn a_dry_run_of_remove_ends_as_the_run() {
 }
 
 #[test]
+fn reset_says_what_it_may_not_remove() {
+    let Some(mut s) = Sandbox::new() else { return };
+    // The jar lives by the anchor of qemu-arm.
+    s.quietly(
+        "mkdir /own; cp /qus/bin/qemu-s390x-static /own; qus -q install arm
+        unshare --mount sh -c \"mount -t binfmt_misc b /mnt; echo ':jar:E::jar::/bin/true:' >/mnt/register\"",
+    );
+    s.step("QEMU_BIN_DIR=/own qus --reset | grep -v ^no.emulator");
+    s.step("QEMU_BIN_DIR=/own qus --reset; qus list");
+    s.step("QEMU_BIN_DIR=/own qus --reset -p yes | grep -v ^no.emulator; qus list");
+    s.step("QEMU_BIN_DIR=/own qus --reset -p yes | tail -n 2");
+    s.compare();
+}
+
+#[test]
 fn hold_registers_again_what_was_there_before_it() {
     let Some(mut s) = Sandbox::new() else { return };
     s.quietly(
