@@ -6,6 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,18 @@ impl Binfmt {
         &self.dir
     }
 
+    /// Opens one of its files, and none of another file system that is mounted over that. (WSL mounts `status` over itself.)
+    fn open(&self, name: impl AsRef<Path>, how: &OpenOptions) -> std::io::Result<File> {
+        let path = self.dir.join(name);
+        let file = how.open(&path)?;
+        match (file.metadata(), self.dir.metadata()) {
+            (Ok(opened), Ok(dir)) if opened.dev() != dir.dev() => {
+                Err(std::io::Error::other(format!("something else is mounted over {}", path.display())))
+            }
+            _ => Ok(file),
+        }
+    }
+
     fn error(&self, step: Step, why: std::io::Error) -> Error {
         Error::new(step, self.dir.display().to_string(), why)
     }
@@ -71,7 +84,9 @@ impl Binfmt {
     /// # Errors
     /// [`Step::List`].
     pub(crate) fn is_enabled(&self) -> Result<bool> {
-        let status = std::fs::read(self.dir.join("status")).map_err(|e| self.error(Step::List, e))?;
+        let mut status = Vec::new();
+        let opened = self.open("status", OpenOptions::new().read(true));
+        opened.and_then(|mut file| file.read_to_end(&mut status)).map_err(|e| self.error(Step::List, e))?;
         Ok(status.starts_with(b"enabled"))
     }
 
@@ -106,7 +121,7 @@ impl Binfmt {
     /// What the kernel shows of a handler.
     fn read(&self, name: &OsStr) -> std::io::Result<Entry> {
         // A name that isn't UTF-8 can't belong to qus; its handler is shown with the bytes replaced.
-        parse(&name.to_string_lossy(), &mut File::open(self.dir.join(name))?)
+        parse(&name.to_string_lossy(), &mut self.open(name, OpenOptions::new().read(true))?)
     }
 
     /// The handler of that name, if there is one.
@@ -131,7 +146,7 @@ impl Binfmt {
         let name = name.as_ref();
         let shown = name.to_string_lossy();
         let open = || {
-            let mut file = OpenOptions::new().read(true).write(true).open(self.dir.join(name))?;
+            let mut file = self.open(name, OpenOptions::new().read(true).write(true))?;
             parse(&shown, &mut file).map(|entry| (file, entry))
         };
         let (mut file, entry) = match open() {
@@ -148,7 +163,7 @@ impl Binfmt {
 
     /// Has another qus locked it? Not, as far as is known, if this one can't.
     pub(crate) fn is_locked(&self) -> bool {
-        let register = OpenOptions::new().write(true).open(self.dir.join("register"));
+        let register = self.open("register", OpenOptions::new().write(true));
         register.is_ok_and(|register| matches!(register.try_lock(), Err(TryLockError::WouldBlock)))
     }
 
@@ -160,7 +175,7 @@ impl Binfmt {
         let path = self.dir.join("register");
         let failed = |why: std::io::Error| Error::new(Step::Lock, path.display().to_string(), why);
         let start = Instant::now();
-        let register = OpenOptions::new().write(true).open(&path).map_err(failed)?;
+        let register = self.open("register", OpenOptions::new().write(true)).map_err(failed)?;
         loop {
             match register.try_lock() {
                 // Closing the file unlocks it.

@@ -332,3 +332,27 @@ fn disabled_binfmt_misc_stays_disabled() {
     s.step("cat /mnt/status; ls /mnt");
     s.compare();
 }
+
+#[test]
+fn what_is_mounted_over_a_handler_is_not_taken_for_it() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(
+        "mount -t binfmt_misc b /proc/sys/fs/binfmt_misc; mount -t binfmt_misc b /mnt; qus -q install arm s390x; echo enabled >/mine
+        cat >/path/over <<'SH'
+#!/bin/sh
+over=/proc/sys/fs/binfmt_misc/$2
+mount --bind $1 $over && shift 2
+for command; do echo \"- $command\" && qus $command; echo \"exit $?\"; done 2>&1
+umount $over
+SH
+        chmod +x /path/over",
+    );
+    s.step("over /mine qemu-arm list status 'remove arm' remove 'install arm' 'install aarch64' 'doctor -q'");
+    s.step("over /mine register list 'remove --dry-run arm' 'install aarch64'");
+    s.step("echo 0 >/mnt/status; over /mine status list status 'install aarch64' 'doctor -q'; echo 1 >/mnt/status");
+    s.step("cat /mine; ls /mnt");
+    // As in WSL.
+    s.quietly("mount --bind /mnt/status /mnt/status; mount -o remount,ro,bind /mnt/status");
+    s.step("over /mnt/status status list 'install aarch64'");
+    s.compare();
+}
