@@ -136,6 +136,11 @@ impl Binfmt {
         }
     }
 
+    /// The inode number of that entry. No two have the same.
+    pub(crate) fn inode(&self, name: &str) -> Option<u64> {
+        self.dir.join(name).symlink_metadata().ok().map(|metadata| metadata.ino())
+    }
+
     /// Removes the handler of that name if `is_expected` accepts it, and returns it. Comparing and removing use one descriptor, which
     /// stays with that entry even if another one takes its name, so no lock is needed.
     pub(crate) fn remove(

@@ -41,8 +41,8 @@ pub struct Holder {
     pub(super) hold: Hold,
     pub(super) mount: Option<BinfmtMount>,
     pub(super) held: Vec<Held>,
-    /// Targets that were left to third-party handlers, and their entries when they last worked.
-    pub(super) left: Vec<(&'static Arch, Entry)>,
+    /// Targets that were left to third-party handlers, with their entries when they last worked, and the inode numbers of the first.
+    pub(super) left: Vec<(&'static Arch, Entry, Option<u64>)>,
 }
 
 /// A handler that is held.
@@ -53,6 +53,8 @@ pub(super) struct Held {
     pub(super) undo: Undo,
     /// Its entry when it last worked.
     pub(super) expected: Option<Entry>,
+    /// The inode number of its first entry: another one with the same text has another number.
+    pub(super) inode: Option<u64>,
     /// The emulator that has worked, if it is known.
     pub(super) emulator: Option<Arc<Emulator>>,
 }
@@ -108,9 +110,10 @@ impl Holder {
                 Err(error) => report.errors.push(error),
             }
         }
-        for (arch, expected) in &mut self.left {
+        for (arch, expected, inode) in &mut self.left {
+            let is_first = || !self.hold.strict || mount.binfmt().inode(&expected.name) == *inode;
             match mount.binfmt().entry(&expected.name) {
-                Ok(Some(entry)) if entry == *expected => {}
+                Ok(Some(entry)) if entry == *expected && is_first() => {}
                 Ok(Some(entry)) if entry.enabled && !self.hold.strict && probe::run_one(arch).ran() => {
                     *expected = entry;
                 }
@@ -124,7 +127,7 @@ impl Holder {
         }
         if thoroughly {
             let arches =
-                self.held.iter().map(|held| held.arch).chain(self.left.iter().map(|(arch, _)| *arch));
+                self.held.iter().map(|held| held.arch).chain(self.left.iter().map(|(arch, ..)| *arch));
             let arches: Vec<_> = arches.collect();
             let verdicts = arches.iter().zip(probe::run(&arches));
             let failures = verdicts.filter(|(_, v)| !v.ran()).map(|(arch, v)| probe::failure(arch, &v));
@@ -179,7 +182,8 @@ impl Held {
     fn look(&mut self, mount: &mut BinfmtMount, strict: bool) -> Result<Option<String>> {
         let (binfmt, name) = (mount.binfmt().clone(), self.undo.rule.name.as_str());
         let there = binfmt.entry(name)?;
-        if there.is_some() && there == self.expected {
+        let is_first = || !strict || binfmt.inode(name) == self.inode;
+        if there.is_some() && there == self.expected && is_first() {
             return Ok(None);
         }
         let lost = |why: &str| Err(Error::new(Step::Keep, name, why));

@@ -117,10 +117,42 @@ cat /tmp/err
 SH
         echo ':rosetta:E::jar::/bin/true:' >/jar; sed 's/$/C/' /rosetta >/setuid; chmod +x /path/lose",
     );
-    for line in
-        ["lose", "lose --strict", "then=/jar lose", "then=/jar lose --strict", "then=/setuid lose --strict"]
-    {
+    for line in [
+        "lose",
+        "lose --strict",
+        "then=/jar lose",
+        "then=/jar lose --strict",
+        "then=/setuid lose --strict",
+        "then=/rosetta lose --strict",
+    ] {
         s.step(&format!("export then=/dev/null; {line}"));
+    }
+    s.compare();
+}
+
+#[test]
+fn a_strict_hold_sees_that_a_handler_was_registered_again() {
+    let Some(mut s) = Sandbox::new() else { return };
+    // As a restart of systemd-binfmt does it, in no time.
+    s.quietly(
+        r#"mount -t binfmt_misc b /mnt; qus -q install s390x
+        cat >/path/again <<'SH'
+#!/bin/sh
+hex() { sed -n "s/^$1 //p" /mnt/$2 | sed 's/../\\x&/g'; }
+line=:$1:M::$(hex magic $1):$(hex mask $1):/qus/bin/$1-static:PF
+before=$(cat /mnt/$1)
+echo -1 >/mnt/$1
+printf %s "$line" >/mnt/register
+[ "$before" = "$(cat /mnt/$1)" ]
+SH
+        chmod +x /path/again"#,
+    );
+    for handler in ["qemu-arm", "qemu-s390x"] {
+        s.step(&format!(
+            "qus hold --strict arm s390x >/tmp/out & await grep '^they stay' /tmp/out; kill -STOP $!
+            again {handler} && kill -CONT $!; sleep 1; kill -TERM $! 2>&-; wait $!"
+        ));
+        s.quietly("qus -q remove; qus -q install s390x");
     }
     s.compare();
 }
@@ -134,6 +166,21 @@ fn reset_removes_nothing_where_no_emulator_works() {
     );
     s.step("QEMU_BIN_DIR=/own qus --reset -p yes | grep -v ^no.emulator; ls /mnt");
     s.step("cp /qus/bin/qemu-arm-static /own; QEMU_BIN_DIR=/own qus --reset -p yes | grep -v ^no.emulator; ls /mnt");
+    s.compare();
+}
+
+#[test]
+fn reset_says_what_it_may_not_remove() {
+    let Some(mut s) = Sandbox::new() else { return };
+    // The jar lives by the anchor of qemu-arm.
+    s.quietly(
+        "mkdir /own; cp /qus/bin/qemu-s390x-static /own; qus -q install arm
+        unshare --mount sh -c \"mount -t binfmt_misc b /mnt; echo ':jar:E::jar::/bin/true:' >/mnt/register\"",
+    );
+    s.step("QEMU_BIN_DIR=/own qus --reset | grep -v ^no.emulator");
+    s.step("QEMU_BIN_DIR=/own qus --reset; qus list");
+    s.step("QEMU_BIN_DIR=/own qus --reset -p yes | grep -v ^no.emulator; qus list");
+    s.step("QEMU_BIN_DIR=/own qus --reset -p yes | tail -n 2");
     s.compare();
 }
 
@@ -162,21 +209,6 @@ fn a_dry_run_of_remove_ends_as_the_run() {
             ));
         }
     }
-    s.compare();
-}
-
-#[test]
-fn reset_says_what_it_may_not_remove() {
-    let Some(mut s) = Sandbox::new() else { return };
-    // The jar lives by the anchor of qemu-arm.
-    s.quietly(
-        "mkdir /own; cp /qus/bin/qemu-s390x-static /own; qus -q install arm
-        unshare --mount sh -c \"mount -t binfmt_misc b /mnt; echo ':jar:E::jar::/bin/true:' >/mnt/register\"",
-    );
-    s.step("QEMU_BIN_DIR=/own qus --reset | grep -v ^no.emulator");
-    s.step("QEMU_BIN_DIR=/own qus --reset; qus list");
-    s.step("QEMU_BIN_DIR=/own qus --reset -p yes | grep -v ^no.emulator; qus list");
-    s.step("QEMU_BIN_DIR=/own qus --reset -p yes | tail -n 2");
     s.compare();
 }
 

@@ -100,12 +100,18 @@ impl Site<'_> {
             held.push(Held {
                 arch: job.arch,
                 expected: self.mount.binfmt().entry(&job.rule.name).ok().flatten(),
+                inode: self.mount.binfmt().inode(&job.rule.name),
                 undo: Undo { rule, replaced },
                 emulator: job.emulator.clone(),
             });
         }
         let entry_of = |name: &String| self.entries.iter().find(|entry| entry.name == *name).cloned();
-        let left = jobs.iter().filter_map(|job| Some((job.arch, entry_of(job.left_to.as_ref()?)?))).collect();
+        let left = jobs.iter().filter_map(|job| {
+            let entry = entry_of(job.left_to.as_ref()?)?;
+            let inode = self.mount.binfmt().inode(&entry.name);
+            Some((job.arch, entry, inode))
+        });
+        let left = left.collect();
         Holder { hold, mount: Some(self.mount), held, left }
     }
 
