@@ -232,7 +232,8 @@ impl BinfmtMount {
     /// Removes all mounts of binfmt_misc of this process; does something else hold it? `release` closes the files of it.
     ///
     /// # Errors
-    /// Before `release`, with a mount still there: [`Step::Unmount`], [`Step::Watch`].
+    /// Before `release`, with a mount still there: [`Step::Unmount`], [`Step::Watch`]. After it, with none: [`Step::Wait`] if another
+    /// qus holds it for longer than [`LOCK_PATIENCE`].
     pub(crate) fn is_there_without_us(&self, release: &mut dyn FnMut()) -> Result<bool> {
         let Kind::Private { end, .. } = &self.kind else { return Ok(true) };
         // Nothing else can hold the first one of this user namespace.
@@ -281,8 +282,12 @@ impl BinfmtMount {
             if end.comes_within(WATCHED_FOR / 2) {
                 return Ok(false);
             }
-            if !is_in_use() || start.elapsed() > LOCK_PATIENCE {
+            if !is_in_use() {
                 return Ok(!end.comes_within(WATCHED_FOR / 2));
+            }
+            if start.elapsed() > LOCK_PATIENCE {
+                let why = "it does not finish, so nobody can tell whether the handlers stay without it";
+                return Err(Error::new(Step::Wait, "another qus", why).hint("run again when it has finished"));
             }
         }
     }

@@ -4,9 +4,10 @@ mod json;
 mod text;
 mod value;
 
+use crate::anchor::Keeper;
 use crate::arch::ARCHES;
 use crate::error::{Error, Exit, printable};
-use crate::outcome::{Grade, Outcome, REVISION, Report, VERSION};
+use crate::outcome::{Grade, Outcome, REVISION, Report, TargetResult, VERSION};
 use crate::probe::RanBy;
 use crate::rule::{Entry, Match, Owner};
 
@@ -53,6 +54,15 @@ pub fn render(report: &Report, Form { json, quiet, brief }: Form) -> Rendered {
     let notes = report.notes.iter().filter(|_| !quiet).map(|n| format!("qus: note: {}\n", printable(n)));
     let stderr = short.chain(notes).chain(report.errors.iter().map(Error::line)).collect();
     Rendered { stdout, stderr, exit }
+}
+
+/// The least sure keeper of all; none where that of one isn't known.
+fn least_keeper<'a>(mut results: impl Iterator<Item = &'a TargetResult>) -> Option<Keeper> {
+    let least = |least: Option<Keeper>, line: &TargetResult| match line.handler {
+        Some(_) => Some(least.max(Some(line.keeper?))),
+        None => Some(least),
+    };
+    results.try_fold(None, least).flatten()
 }
 
 const fn grade_key(grade: Grade) -> &'static str {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::value::Json;
-use super::{architecture, by_key, grade_key, owner, version};
+use super::{architecture, by_key, grade_key, least_keeper, owner, version};
 use crate::anchor::Keeper;
 use crate::error::{Error, Exit};
 use crate::outcome::{CheckResult, Finding, Outcome, REVISION, Report, State, TargetResult, VERSION};
@@ -48,7 +48,7 @@ pub(super) fn document<'a>(
                     _ => None,
                 });
                 let all = all.flatten();
-                let keeper = all.clone().filter_map(|result| result.keeper).max();
+                let keeper = least_keeper(all.clone());
                 fields.push(("dry_run", Json::Bool(*dry_run)));
                 fields.push(("targets", Json::list(all.map(target))));
                 let keeper = keeper.map(keeper_key);

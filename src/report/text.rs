@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::{architecture, grade_key, owner, version};
+use super::{architecture, grade_key, least_keeper, owner, version};
 use crate::anchor::Keeper;
 use crate::error::printable;
 use crate::outcome::{CheckResult, Finding, Outcome, Separator, State, TargetResult};
@@ -161,7 +161,7 @@ fn targets(lines: &[TargetResult], dry_run: bool, in_user_namespace: bool) -> St
     if rows.is_empty() && left_out.is_empty() {
         out.push_str("nothing to do\n");
     }
-    if let Some(keeper) = lines.iter().filter_map(|l| l.keeper).max() {
+    if let Some(keeper) = least_keeper(lines.iter()) {
         let _ = writeln!(out, "they stay {}", keeper_text(keeper, in_user_namespace));
     }
     out

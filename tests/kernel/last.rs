@@ -110,3 +110,22 @@ fn removing_the_last_handler_leaves_nothing_behind() {
     s.step("qus -l");
     s.compare();
 }
+
+#[test]
+fn what_another_run_may_hold_is_not_said_to_stay() {
+    let Some(mut s) = Sandbox::new() else { return };
+    // As in `another_run_is_not_what_keeps_the_handlers`, but it takes longer than anybody waits.
+    s.quietly(
+        "cat >/path/second <<'SH'
+#!/bin/sh
+exec unshare --mount --propagation=private sh -c '
+    mount -t binfmt_misc b /mnt; await test -e /mnt/qemu-arm; exec flock /mnt/register sleep 35'
+SH
+        chmod +x /path/second",
+    );
+    let slowly =
+        "strace -qq -o /dev/null -P /qus/anchor/register -e trace=write -e inject=write:delay_exit=700000";
+    s.step(&format!("second & {slowly} qus -s -- arm; code=$?; wait; (exit $code)"));
+    s.step("qus list");
+    s.compare();
+}

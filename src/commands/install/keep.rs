@@ -51,7 +51,15 @@ impl Site<'_> {
             replaced.for_each(|(_, file)| *file = None);
             registrar.close();
         };
-        if !mount.is_there_without_us(&mut release)? {
+        let is_there = match mount.is_there_without_us(&mut release) {
+            // Nothing is there to be rolled back.
+            Err(error) if error.step == Step::Wait => {
+                report.errors.push(error);
+                return Ok(());
+            }
+            is_there => is_there?,
+        };
+        if !is_there {
             // The handlers vanished with binfmt_misc.
             self.undo.clear();
             return Err(self.cannot_last());
