@@ -32,7 +32,7 @@ use crate::sys;
 use crate::userns::{Namespaces, Outer};
 use job::Job;
 pub(super) use keep::remedy;
-use select::{DO_WITHOUT, HERE, Selection, note_shadowed_handlers, select};
+use select::{DO_WITHOUT, HERE, Selection, note_paths, note_shadowed_handlers, select};
 pub(super) use select::{cannot_tell, not_carried};
 use site::Site;
 
@@ -60,7 +60,8 @@ pub(super) fn install(request: &Install, report: &mut Report, holder: &mut Optio
         false => rehearse(&mut jobs, run, &mut outer, report)
             .and_then(|()| attempt(&mut jobs, run, &mut outer, report)),
     };
-    note_shadowed_handlers(&outer, &jobs, request, report);
+    note_paths(&jobs, &request.options, report);
+    note_shadowed_handlers(&outer, &jobs, done.is_ok(), request, report);
     let held = match done {
         // The plan is shown anyway.
         Err(error) if request.dry_run => {

@@ -187,8 +187,18 @@ pub(super) const DO_WITHOUT: &str =
     "register on the host, as root; or do without them: `qus install --shadow-host`";
 
 /// Notes what this user namespace has lost with the outer handlers, and what it has instead; with a dry run, what it would.
-pub(super) fn note_shadowed_handlers(outer: &Outer, jobs: &[Job], request: &Install, report: &mut Report) {
-    let is_there = |name: &str| jobs.iter().any(|j| j.arch.name == name && j.has_handler());
+pub(super) fn note_shadowed_handlers(
+    outer: &Outer,
+    jobs: &[Job],
+    is_done: bool,
+    request: &Install,
+    report: &mut Report,
+) {
+    // Then nothing would be mounted.
+    if request.dry_run && !is_done && !request.shadow_host {
+        return;
+    }
+    let is_there = |name: &str| is_done && jobs.iter().any(|j| j.arch.name == name && j.has_handler());
     let is_asked = |name: &str| request.targets.rows().any(|a| a.name == name);
     let names = outer.arches.iter().map(|arch| arch.name);
     let (replaced, mut lost): (Vec<&str>, Vec<&str>) = names.partition(|name| is_there(name));
@@ -215,8 +225,12 @@ fn remarks(jobs: &[Job], dir: Option<&EmulatorDir>, options: &HandlerOptions, re
     if options.persistent && dir.is_some_and(|d| !d.is_verified()) {
         report.note(format!("no {}: the emulators are not verified", path.join(SUMS).display()));
     }
-    if !options.persistent {
-        let file = path.join(format!("{PREFIX}TARGET{}", options.suffix));
+}
+
+/// Notes that handlers name a path only.
+pub(super) fn note_paths(jobs: &[Job], options: &HandlerOptions, report: &mut Report) {
+    if jobs.iter().any(|job| job.has_handler() && !job.rule.flags.fix_binary) {
+        let file = options.dir().join(format!("{PREFIX}TARGET{}", options.suffix));
         report.note(format!(
             "without -p the emulator is looked up at exec time: every container needs {}",
             absolute(&file).unwrap_or(file).display()
