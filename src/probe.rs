@@ -151,10 +151,14 @@ pub(crate) fn failure(arch: &Arch, verdict: &Verdict) -> Error {
         },
         Verdict::Died(signal) => {
             let signal = Signal::try_from(*signal).map_or("a signal", Signal::as_str);
+            let another = || "try another version of QEMU: images are tagged by version".to_owned();
             failed(format!("their interpreter died of {signal}").into())
-                .hint("try another version of QEMU: images are tagged by version")
+                .hint(limit_on(verdict).unwrap_or_else(another))
         }
-        Verdict::Unloadable => failed("the kernel could not load them or their interpreter".into()),
+        Verdict::Unloadable => {
+            let error = failed("the kernel could not load them or their interpreter".into());
+            Error { hint: limit_on(verdict), ..error }
+        }
         Verdict::TimedOut => failed(format!("they did not finish in {} s", CHILD_LIMIT.as_secs()).into()),
         Verdict::Exited(code, said) => {
             let said = if said.is_empty() { String::new() } else { format!(": {said}") };
@@ -165,19 +169,21 @@ pub(crate) fn failure(arch: &Arch, verdict: &Verdict) -> Error {
     }
 }
 
-/// The limit that an emulator exited for: QEMU reserves 4 GiB of address space for a 32-bit target, and 128 MiB for its code.
+/// The limit that an emulator fails for: of address space, QEMU reserves 4 GiB for a 32-bit target, and 128 MiB for its code. With much
+/// less than that, the kernel can't load it, or it dies.
 pub(crate) fn limit_on(verdict: &Verdict) -> Option<String> {
-    const ENOUGH: u64 = 5 << 30;
     let is_about =
         |said: &String| ["guest_base", "address space", "allocate"].iter().any(|w| said.contains(w));
-    if !matches!(verdict, Verdict::Exited(_, said) if is_about(said)) {
-        return None;
-    }
+    let enough: u64 = match verdict {
+        Verdict::Exited(_, said) if is_about(said) => 5 << 30,
+        Verdict::Unloadable | Verdict::Died(_) => 128 << 20,
+        _ => return None,
+    };
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
     let limit = limits.lines().find_map(|line| line.strip_prefix("Max address space"))?;
     let bytes: u64 = limit.split_ascii_whitespace().next()?.parse().ok()?;
     let hint = || format!("run it without the limit on address space (`ulimit -v` is {} here)", bytes >> 10);
-    (bytes < ENOUGH).then(hint)
+    (bytes < enough).then(hint)
 }
 
 /// Explains that programs in memory can't be executed, or that an emulator can't.

@@ -763,6 +763,7 @@ fn a_forgotten_double_dash_is_explained() {
 #[test]
 fn contradictions_are_refused() {
     refused(&[
+        "qus -l -q",
         "qus -- -r -s",
         "qus -- -r -d -e /d",
         "qus -- -e /d",

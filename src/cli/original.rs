@@ -46,6 +46,9 @@ pub(super) fn parse(args: &[OsString], env: Env<'_>) -> Result<Invocation> {
             command => commands.push(command),
         }
     }
+    if list && given.quiet && !given.json {
+        return Err(Error::usage("-q prints no results, and -l the handlers: use one of them"));
+    }
     if list {
         commands.push(Command::List);
     }

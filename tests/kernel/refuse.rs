@@ -262,6 +262,8 @@ fn a_limit_on_address_space_is_named() {
     s.step(&limited(4_000_000, "qus install --dry-run arm"));
     s.step(&limited(4_000_000, "qus install arm"));
     s.step(&limited(100_000, "qus install aarch64"));
+    s.step(&limited(20_000, "qus install aarch64"));
+    s.step(&limited(10_000, "qus install aarch64"));
     s.quietly("qus install arm aarch64");
     s.step(&limited(4_000_000, "qus check arm"));
     s.step(&limited(4_000_000, "qus doctor | grep -A 1 -E '^(warn|broken) '"));
