@@ -119,7 +119,7 @@ fn what_another_run_may_hold_is_not_said_to_stay() {
         "cat >/path/second <<'SH'
 #!/bin/sh
 exec unshare --mount --propagation=private sh -c '
-    mount -t binfmt_misc b /mnt; await test -e /mnt/qemu-arm; exec flock /mnt/register sleep 35'
+    mount -t binfmt_misc b /mnt; await test -e /mnt/qemu-arm; exec flock /mnt/register sleep 45'
 SH
         chmod +x /path/second",
     );

@@ -150,9 +150,9 @@ SH
     for handler in ["qemu-arm", "qemu-s390x"] {
         s.step(&format!(
             "qus hold --strict arm s390x >/tmp/out & await grep '^they stay' /tmp/out; kill -STOP $!
-            again {handler} && kill -CONT $!; sleep 1; kill -TERM $! 2>&-; wait $!"
+            again {handler} && kill -CONT $!; await -p $! false; kill -TERM $! 2>&-; wait $!"
         ));
-        s.quietly("qus -q remove; qus -q install s390x");
+        s.quietly("rm /tmp/out; qus -q remove; qus -q install s390x");
     }
     s.compare();
 }
