@@ -49,7 +49,8 @@ impl Binfmt {
         &self.dir
     }
 
-    /// Opens one of its files, and none of another file system that is mounted over that. (WSL mounts `status` over itself.)
+    /// Opens one of its files, and none of another file system that is mounted over that. (A read-only `status`, as WSL may have, is of
+    /// the same one.)
     fn open(&self, name: impl AsRef<Path>, how: &OpenOptions) -> std::io::Result<File> {
         let path = self.dir.join(name);
         let file = how.open(&path)?;

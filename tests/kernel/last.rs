@@ -80,21 +80,23 @@ fn another_container_finds_or_replaces_the_handlers() {
     s.compare();
 }
 
+/// Another run: waits for the lock until the first has ended, and then takes as many seconds.
+const SECOND: &str = "cat >/path/second <<'SH'
+#!/bin/sh
+exec unshare --mount --propagation=private sh -c '
+    mount -t binfmt_misc b /mnt; await test -e /mnt/qemu-arm; exec flock /mnt/register sleep $0' $1
+SH
+chmod +x /path/second";
+
+/// Before a command: what it writes to register takes long.
+const SLOWLY: &str =
+    "strace -qq -o /dev/null -P /qus/anchor/register -e trace=write -e inject=write:delay_exit=700000";
+
 #[test]
 fn another_run_is_not_what_keeps_the_handlers() {
     let Some(mut s) = Sandbox::new() else { return };
-    // It waits for the lock until the first has ended, and then takes its time.
-    s.quietly(
-        "cat >/path/second <<'SH'
-#!/bin/sh
-exec unshare --mount --propagation=private sh -c '
-    mount -t binfmt_misc b /mnt; await test -e /mnt/qemu-arm; exec flock /mnt/register sleep 4'
-SH
-        chmod +x /path/second",
-    );
-    let slowly =
-        "strace -qq -o /dev/null -P /qus/anchor/register -e trace=write -e inject=write:delay_exit=700000";
-    s.step(&format!("second & {slowly} qus -s -- arm"));
+    s.quietly(SECOND);
+    s.step(&format!("second 4 & {SLOWLY} qus -s -- arm"));
     s.compare();
 }
 
@@ -114,18 +116,9 @@ fn removing_the_last_handler_leaves_nothing_behind() {
 #[test]
 fn what_another_run_may_hold_is_not_said_to_stay() {
     let Some(mut s) = Sandbox::new() else { return };
-    // As in `another_run_is_not_what_keeps_the_handlers`, but it takes longer than anybody waits.
-    s.quietly(
-        "cat >/path/second <<'SH'
-#!/bin/sh
-exec unshare --mount --propagation=private sh -c '
-    mount -t binfmt_misc b /mnt; await test -e /mnt/qemu-arm; exec flock /mnt/register sleep 45'
-SH
-        chmod +x /path/second",
-    );
-    let slowly =
-        "strace -qq -o /dev/null -P /qus/anchor/register -e trace=write -e inject=write:delay_exit=700000";
-    s.step(&format!("second & {slowly} qus -s -- arm; code=$?; wait; (exit $code)"));
+    s.quietly(SECOND);
+    // Longer than anybody waits.
+    s.step(&format!("second 45 & {SLOWLY} qus -s -- arm; code=$?; wait; (exit $code)"));
     s.step("qus list");
     s.compare();
 }
