@@ -62,7 +62,7 @@ pub(crate) struct BinfmtMount {
 
 #[derive(Debug)]
 enum Kind {
-    /// In the host's mount namespace; did this run mount it?
+    /// In the host's mount namespace, or as if it were; did this run mount it?
     Host { mounted: bool },
     /// In a mount namespace that ends with this process.
     Private {
@@ -82,7 +82,7 @@ enum Kind {
 
 impl BinfmtMount {
     /// A binfmt_misc to register in: on the host that of the host, otherwise this instance in a private mount namespace. With
-    /// `look_only`, nothing is mounted on the host.
+    /// `look_only`, nothing is mounted on the host: a mount that only this process sees takes the place of the one that a run would make.
     pub(crate) fn for_registering(
         place: Namespaces,
         at: Option<&Path>,
@@ -90,18 +90,21 @@ impl BinfmtMount {
         instance: Instance,
     ) -> Result<Self> {
         let dir = at.unwrap_or(Path::new(USUAL_DIR));
-        if place.on_host {
+        if place.on_host && instance == Instance::Own {
             let is_there = place.is_own_mounted(dir)?;
-            if is_there || !look_only {
-                if !is_there {
-                    mounts::mount_binfmt(dir)?;
-                }
-                return Ok(Self { binfmt: Binfmt::at(dir), kind: Kind::Host { mounted: !is_there } });
+            let binfmt = match is_there || !look_only {
+                true => Binfmt::at(dir),
+                false => place.private_mount(Some(dir), instance)?,
+            };
+            let mounted = !is_there && !look_only;
+            if mounted {
+                mounts::mount_binfmt(dir)?;
             }
+            return Ok(Self { binfmt, kind: Kind::Host { mounted } });
         }
         // If this fails, there are other ways to keep the handlers.
         let reach = if look_only { enter_host } else { mount_on_host };
-        let host_has_one = place.on_host || place.host_in_sight && sys::in_child(reach).is_ok();
+        let host_has_one = place.host_in_sight && sys::in_child(reach).is_ok();
         let mounted = mounts::mounted(None).unwrap_or_default();
         let binfmt = place.private_mount(at, instance)?;
         mounts::mount_selinux();

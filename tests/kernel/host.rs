@@ -92,13 +92,17 @@ SH
 #[test]
 fn a_dry_run_sees_that_an_emulator_is_being_written() {
     let Some(mut s) = host() else { return };
-    s.quietly(
-        "mount -t binfmt_misc b /proc/sys/fs/binfmt_misc; mkdir /own; cp /qus/bin/qemu-arm-static /own",
-    );
-    for run in ["--dry-run", ""] {
-        s.step(&format!(
-            "exec 3>>/own/qemu-arm-static; on-host qus install --no-prove {run} --path /own arm"
-        ));
+    s.quietly("mkdir /own /bad; cp /qus/bin/qemu-arm-static /own; cp /bin/false /bad/qemu-arm-static");
+    let mount = ["", "mount -t binfmt_misc b /proc/sys/fs/binfmt_misc"];
+    for mount in mount {
+        s.quietly(mount);
+        for run in ["--dry-run", "--dry-run --no-prove", "--no-prove"] {
+            s.step(&format!("exec 3>>/own/qemu-arm-static; on-host qus install {run} --path /own arm"));
+        }
+        // Without flag F, too, it is tried: here are the paths that it names.
+        for run in ["--dry-run", ""] {
+            s.step(&format!("on-host qus install {run} --persistent no --path /bad arm"));
+        }
     }
     s.compare();
 }

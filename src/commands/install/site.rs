@@ -108,15 +108,15 @@ impl<'a> Site<'a> {
 
     /// Undoes everything that this run has registered.
     pub(super) fn roll_back(&mut self, jobs: &mut [Job], report: &mut Report) {
-        if !self.undo.is_empty() {
-            report.note("rolled back: not all targets could be registered");
-        }
         while let Some(undo) = self.undo.pop() {
             let done = match undo.is_final(&self.mount) {
                 Some(error) => Err(error.hint("the new handler stays, and runs its programs")),
                 None => undo.undo(&mut self.mount, &self.registrar),
             };
-            report.errors.extend(done.err());
+            match done {
+                Ok(()) => report.note("rolled back what this run had registered"),
+                Err(error) => report.errors.push(error),
+            }
         }
         for job in jobs.iter_mut().filter(|job| job.is_new() || job.is_due()) {
             // What a new one had replaced is there again.
