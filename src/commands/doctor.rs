@@ -9,7 +9,7 @@ use nix::sys::utsname::uname;
 use super::Done;
 use super::export::export;
 use super::install::remedy as remedy_to_last;
-use super::rules::tried_by;
+use super::rules::{rule, tried_by};
 use crate::anchor::BinfmtMount;
 use crate::arch::{Arch, PREFIX, named};
 use crate::binfmt::USUAL_DIR;
@@ -21,7 +21,7 @@ use crate::outcome::{Finding, Grade, Outcome, Report};
 use crate::plan::covers;
 use crate::probe::{self, Native, RanBy, Surveyed, Verdict};
 use crate::request::{Export, Format, HandlerOptions, Targets};
-use crate::rule::{Entry, Flags, Match, Owner};
+use crate::rule::{Entry, Flags, Match, Owner, Rule};
 use crate::userns::Namespaces;
 
 fn finding(about: &str, grade: Grade, seen: impl Into<String>, remedy: Option<&str>) -> Finding {
@@ -179,39 +179,59 @@ fn flushing(place: Namespaces, entries: &[Entry]) -> Option<Finding> {
         let files = [&e.name, &arch.handler_name()].map(|name| format!("{name}.conf"));
         BINFMT_D.iter().any(|dir| files.iter().any(|file| Path::new(dir).join(file).exists()))
     };
-    let (kept, lost): (Vec<_>, Vec<_>) = ours.into_iter().partition(is_in_file);
+    let (kept, mut lost): (Vec<_>, Vec<_>) = ours.into_iter().partition(is_in_file);
     if is_back || lost.is_empty() {
         let by = if is_back { "a unit of qus brings" } else { "files in binfmt.d bring" };
         let seen = format!("{by} the handlers back when systemd-binfmt restarts");
         return Some(finding("systemd", Grade::Good, seen, None));
     }
-    let mut targets: Vec<_> = lost.iter().map(|(_, arch)| arch.target).collect();
-    targets.sort_unstable();
-    targets.dedup();
-    let names = targets.join(" ");
+    // Two handlers of a target come back as one.
+    lost.sort_by_key(|(e, arch)| (arch.target, e.name != arch.handler_name()));
+    lost.dedup_by_key(|(_, arch)| arch.target);
+    let names =
+        |lost: &[(&Entry, &Arch)]| lost.iter().map(|(_, arch)| arch.target).collect::<Vec<_>>().join(" ");
+    let all = names(&lost);
     let has_file = |dir: &&str| std::fs::read_dir(dir).is_ok_and(|mut files| files.next().is_some());
     let seen = if BINFMT_D.iter().any(has_file) || !kept.is_empty() {
-        format!("a restart of systemd-binfmt, as by packages, removes {names}")
+        format!("a restart of systemd-binfmt, as by packages, removes {all}")
     } else {
         format!(
-            "systemd-binfmt has no files, and does nothing; with a file from a package, it will remove {names}"
+            "systemd-binfmt has no files, and does nothing; with a file from a package, it will remove {all}"
         )
     };
+    let flags = |e: &Entry| {
+        let flags = Flags::parse(&e.flags);
+        [flags.fix_binary, flags.credentials, flags.preserve_argv0]
+    };
+    lost.sort_by_key(|(e, _)| flags(e));
+    let groups = || lost.chunk_by(|(a, _), (b, _)| flags(a) == flags(b));
     // Files need emulators on the host; those of an image need the unit.
     let dir = Path::new(&lost[0].0.interpreter).parent()?;
-    let is_in_dir = |(e, _): &(&Entry, &Arch)| Path::new(&e.interpreter).parent() == Some(dir);
-    let is_exported = || lost.iter().all(is_in_dir) && can_export(dir, targets.clone());
-    let remedy = match dir.to_str().and_then(quoted).filter(|_| is_exported()) {
-        Some(dir) => {
+    let exported =
+        |group: &[_]| can_export(dir, group).then(|| format!("{}{}", options(group[0]), names(group)));
+    let exported: Option<Vec<_>> = groups().map(exported).collect();
+    let remedy = match (dir.to_str().and_then(quoted), exported) {
+        (Some(dir), Some(groups)) => {
             let to = BINFMT_D[0];
             let mkdir = if Path::new(to).exists() { "" } else { "mkdir -p /etc/binfmt.d && " };
-            format!("{mkdir}qus export binfmt.d --path {dir} -e {to} {names}")
+            let line = |group: &String| format!("qus export binfmt.d --path {dir} -e {to} {group}");
+            format!("{mkdir}{}", groups.iter().map(line).collect::<Vec<_>>().join(" && "))
         }
-        None => {
+        _ => {
             let is_there = |engine| Path::new("/usr/bin").join(engine).exists();
             let engine = if is_there("podman") && !is_there("docker") { "--engine podman " } else { "" };
+            // A unit of this kind may start several programs.
+            let starts: Vec<_> =
+                groups().map(|group| format!("\\1{}{}", options(group[0]), names(group))).collect();
+            let edit = match starts.iter().any(|start| start.contains("--")) {
+                true => format!(
+                    "sed -i 's/\\(ExecStart=.* install \\).*/{}/' /etc/systemd/system/qus.service && ",
+                    starts.join("\\n")
+                ),
+                false => String::new(),
+            };
             format!(
-                "qus export systemd {engine}--image IMAGE -e /etc/systemd/system {names} && \
+                "qus export systemd {engine}--image IMAGE -e /etc/systemd/system {all} && {edit}\
                  systemctl enable --now qus # IMAGE: the image of qus that you use"
             )
         }
@@ -219,18 +239,42 @@ fn flushing(place: Namespaces, entries: &[Entry]) -> Option<Finding> {
     Some(finding("systemd", Grade::Warning, seen, Some(&remedy)))
 }
 
-/// Would `qus export binfmt.d` write a file for each of these?
-fn can_export(dir: &Path, targets: Vec<&'static str>) -> bool {
+/// The options, each with a blank after it, by which a handler comes back with its flags.
+fn options((e, arch): (&Entry, &Arch)) -> String {
+    let (wanted, usual) = (Flags::parse(&e.flags), rule(arch, &HandlerOptions::default(), None).flags);
+    let option = |name: &str, is_set: bool, usual: bool| match is_set {
+        _ if is_set == usual => String::new(),
+        true => format!("--{name} yes "),
+        false => format!("--{name} no "),
+    };
+    option("persistent", wanted.fix_binary, usual.fix_binary)
+        + &option("credentials", wanted.credentials, usual.credentials)
+        + &option("preserve-argv0", wanted.preserve_argv0, usual.preserve_argv0)
+}
+
+/// Would `qus export binfmt.d` write a file for each of these, which have the same flags, with the emulator that it has?
+fn can_export(dir: &Path, group: &[(&Entry, &Arch)]) -> bool {
+    let Flags { fix_binary, credentials, preserve_argv0, .. } = Flags::parse(&group[0].0.flags);
     let request = Export {
-        targets: Targets::These(targets),
-        options: HandlerOptions { dir: Some(dir.to_owned()), ..HandlerOptions::default() },
+        targets: Targets::These(group.iter().map(|(_, arch)| arch.target).collect()),
+        options: HandlerOptions {
+            dir: Some(dir.to_owned()),
+            persistent: fix_binary,
+            credentials,
+            preserve_argv0: Some(preserve_argv0),
+            ..HandlerOptions::default()
+        },
         format: Format::BinfmtD,
         to: None,
         host: None,
         force: false,
         dry_run: true,
     };
-    export(&request, &mut Report::default()).is_ok()
+    let Ok(Outcome::Printed { files, .. }) = export(&request, &mut Report::default()) else { return false };
+    group.iter().all(|(e, arch)| {
+        let rule = Rule { interpreter: e.interpreter.clone(), ..rule(arch, &request.options, None) };
+        rule.line().is_ok_and(|line| files.iter().any(|(_, text)| text.trim_end() == line))
+    })
 }
 
 /// The finding about a handler.

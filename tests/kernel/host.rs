@@ -85,6 +85,19 @@ SH
     s.step("on-host qus install arm s390x >/dev/null; >/etc/binfmt.d/qemu-arm.conf; >/etc/binfmt.d/qemu-s390x.conf; advice | head -n 1; echo -1 >/proc/sys/fs/binfmt_misc/qemu-armhf");
     // What an image has brought, the host has no file for.
     s.step("rm /etc/binfmt.d/qemu-*; mkdir /image; cp /qus/bin/qemu-arm-static /image; on-host qus install --replace --path /image arm >/dev/null; rm -r /image; advice");
+    s.quietly("mkdir /image");
+    // Each handler comes back with its flags.
+    let shown = "cd /proc/sys/fs/binfmt_misc; grep -E 'interpreter|flags' qemu-*";
+    s.quietly("on-host qus remove; on-host qus install s390x; on-host qus install --credentials yes --preserve-argv0 no arm; on-host qus install --persistent no aarch64");
+    s.step(&format!("advice; {shown}"));
+    s.step(&format!(
+        "sh -c \"$(advice | sed -n 's/.*→ //p')\"; {restart} >/dev/null; {shown}; advice | head -n 1"
+    ));
+    s.quietly(
+        "rm /etc/binfmt.d/qemu-*; mkdir -p /etc/systemd/system; cp /qus/bin/qemu-riscv64-static /image",
+    );
+    s.step("on-host qus install --path /image --credentials yes riscv64; rm -r /image; advice");
+    s.step("sh -c \"$(advice | sed -n 's/systemctl/: &/; s/.*→ //p')\"; grep ^Exec /etc/systemd/system/qus.service");
     s.step("mkdir -p /etc/systemd/system/systemd-binfmt.service.wants; >/etc/systemd/system/systemd-binfmt.service.wants/qus.service; advice");
     s.compare();
 }
