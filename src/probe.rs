@@ -21,6 +21,7 @@ use nix::unistd::{Pid, geteuid};
 
 use crate::arch::{ARCHES, Arch};
 use crate::elf::Machine;
+use crate::emulators::Emulator;
 use crate::error::{Cause, Error, Step};
 use crate::host::{self, Confinement};
 use crate::rule::Entry;
@@ -115,6 +116,12 @@ impl Verdict {
     /// Did it run?
     pub(crate) const fn ran(&self) -> bool {
         matches!(self, Self::Ran { .. })
+    }
+
+    /// The dynamic loader of what ran it, which other root file systems lack.
+    pub(crate) fn loader(&self) -> Option<String> {
+        let Self::Ran { by: RanBy::Interpreter(file), .. } = self else { return None };
+        Emulator::running(file.try_clone().ok()?).ok()?.loader()
     }
 
     /// Did it fail for a reason that says nothing about its architecture?

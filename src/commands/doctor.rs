@@ -307,6 +307,18 @@ fn handler(e: &Entry, entries: &[Entry], rows: &[Surveyed], place: Namespaces, e
     // The file at its path, if that is what runs.
     let loader =
         || Emulator::at(Path::new(interpreter)).ok().filter(|_| ran(e, rows) == Some(true))?.loader();
+    // What a third-party handler takes from each container.
+    let needed = || {
+        let is_its_own = rival.is_none() || ran(e, rows) == Some(true);
+        match taken().find_map(|(_, verdict, _)| verdict.loader()).filter(|_| is_its_own) {
+            _ if taken().next().is_none() => String::new(),
+            Some(loader) => {
+                format!("; what it runs is dynamically linked: every container needs {loader}")
+            }
+            None if fixed => String::new(),
+            None => ", which every container needs (no flag F)".to_owned(),
+        }
+    };
     let is_missing = missing.is_some();
     let (grade, seen) = match (stray, missing) {
         _ if !e.enabled && is_third_party => {
@@ -329,15 +341,11 @@ fn handler(e: &Entry, entries: &[Entry], rows: &[Surveyed], place: Namespaces, e
             (Grade::Broken, format!("its programs do not run: {} {interpreter}", e.flags))
         }
         // The host's files aren't visible from here.
-        _ if is_third_party && !place.on_host => (Grade::Good, format!("{owner}{interpreter}")),
+        _ if is_third_party && !place.on_host => (Grade::Good, format!("{owner}{interpreter}{}", needed())),
         // Harmless if its programs run anyway.
         (None, Some(missing)) => (if runs { Grade::Warning } else { Grade::Broken }, missing),
         // Nobody but its owner knows whether containers are meant to use it.
-        _ if !e.is_qemu() => {
-            let takes = || rows.iter().any(|(arch, ..)| probe::takes(e, arch));
-            let needed = if fixed || !takes() { "" } else { ", which every container needs (no flag F)" };
-            (Grade::Good, format!("{owner}{interpreter}{needed}"))
-        }
+        _ if !e.is_qemu() => (Grade::Good, format!("{owner}{interpreter}{}", needed())),
         _ => match (loader(), rival) {
             (Some(loader), _) => (
                 Grade::Warning,

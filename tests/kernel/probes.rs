@@ -228,5 +228,9 @@ fn doctor_finds_an_emulator_that_is_not_static() {
         s.step("$(qus doctor | sed -n 's/.*→ //p'); chroot /other /busybox-arm uname -m");
         s.step("qus doctor | grep -E '^(warn|broken) '; qus remove");
     }
+    // A third party's, too.
+    s.quietly("cp /own/qemu-arm /own/box; qus export binfmt.d arm --path /qus/bin | sed 's/:qemu-arm:/:box:/; s|/qus/bin/.*|/own/box:F|' >/mnt/register");
+    s.step("qus install arm; chroot /other /busybox-arm uname -m");
+    s.step("qus -s -- arm; qus doctor | grep box");
     s.compare();
 }

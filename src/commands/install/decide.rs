@@ -124,12 +124,15 @@ impl Site<'_> {
             Some(by) if !is_enough(by) => another_runs_them(job, other, by),
             _ => {
                 let by = by.unwrap_or(other);
-                if !is_enough(by) {
-                    let Entry { name, interpreter, .. } = by;
-                    report
-                        .notes
-                        .push(format!("{name} has no flag F: every container needs {interpreter}; {hint}"));
-                }
+                let Entry { name, interpreter, .. } = by;
+                let lacking = match is_enough(by) {
+                    false => Some(format!("{name} has no flag F: every container needs {interpreter}")),
+                    true if self.request.options.persistent => verdict.loader().map(|loader| {
+                        format!("what {name} runs is dynamically linked: every container needs {loader}")
+                    }),
+                    true => None,
+                };
+                report.notes.extend(lacking.map(|lacking| format!("{lacking}; {hint}")));
                 (job.state, job.left_to) = (State::ThirdParty, Some(by.name.clone()));
                 return;
             }
