@@ -170,10 +170,9 @@ fn at_once(command: Command, args: &[OsString]) -> Invocation {
 fn unknown_target(name: &str) -> Error {
     let near = arch::nearest(name);
     let error = Error::usage(format!("unknown target: {name}"));
-    match (name, near.as_slice()) {
-        ("yes" | "no" | "true" | "false", _) => error.hint("-p, -c, -r and -t take no value after `--`"),
-        (_, []) => error.hint(format!("known targets: {}", arch::targets().collect::<Vec<_>>().join(" "))),
-        (_, near) => error.hint(format!("did you mean {}?", near.join(" or "))),
+    match near.as_slice() {
+        [] => error.hint(format!("known targets: {}", arch::targets().collect::<Vec<_>>().join(" "))),
+        near => error.hint(format!("did you mean {}?", near.join(" or "))),
     }
 }
 

@@ -316,7 +316,7 @@ impl EmulatorDir {
         }
         if let Some(loader) = exe.interpreter.filter(|_| required.is_static) {
             return Err(unfit(format!("it is dynamically linked: containers would need {loader}")).hint(
-                "-p requires static emulators: those of qemu-user-static, or of Debian 13's qemu-user",
+                "flag F requires static emulators: those of qemu-user-static, or of Debian 13's qemu-user",
             ));
         }
         let sum = self.compare(name, &mut file, &metadata)?;

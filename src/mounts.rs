@@ -66,7 +66,7 @@ pub(crate) fn mount_point() -> Result<&'static str> {
     let why = format!("there is no directory to mount it on, neither {made} nor {usual}");
     let load =
         if Path::new("/proc/sys/fs").is_dir() { "run `modprobe binfmt_misc` on the host; or " } else { "" };
-    let hint = format!("{load}make one: `mkdir -p {made}`; --install and --uninstall also take --mount DIR");
+    let hint = format!("{load}make one: `mkdir -p {made}`; or name one: `qus --install TARGETS --mount DIR`");
     Err(Error::new(Step::Mount, "binfmt_misc", why).hint(hint))
 }
 

@@ -144,6 +144,67 @@ fn help_is_a_document_wherever_json_is() {
     assert!(!asked("qus install --help").unwrap().json && !asked("qus -q -- --help").unwrap().quiet);
 }
 
+/// Options of engines and of other programs.
+const OTHERS_OPTIONS: &str =
+    "--privileged --cap-add --cap-drop --pid --userns --security-opt --network --ulimit --engine";
+
+/// All that the tests have ever seen qus say.
+fn everything_said() -> String {
+    let mut said =
+        std::fs::read_to_string("docs/truth.md").unwrap().replace("<br>", "\n").replace("\\|", "|");
+    let mut dirs = vec![PathBuf::from("tests/golden")];
+    while let Some(dir) = dirs.pop() {
+        for item in std::fs::read_dir(dir).unwrap() {
+            let path = item.unwrap().path();
+            match path.is_dir() {
+                true => dirs.push(path),
+                false => said.push_str(&std::fs::read_to_string(path).unwrap()),
+            }
+        }
+    }
+    said
+}
+
+/// People see hints and notes after any of the four kinds of command line, so what these name is a whole line of one kind, or an option
+/// of a command that they name.
+#[test]
+fn what_hints_and_notes_name_can_be_typed() {
+    let takes = |line: &str| {
+        // What follows where a line is a part of one.
+        let more = ["", " arm", " /d", " yes", " /d arm", " yes arm", " binfmt.d arm", " arm x", " x -- x"];
+        let quoted =
+            |(at, part): (usize, &str)| if at % 2 == 0 { part.into() } else { part.replace(' ', "_") };
+        let line: String = line.split('\'').enumerate().map(quoted).collect();
+        let line = line.replace("TARGETS", "arm").replace("COMMAND", "install");
+        let line = line.replace(" DIR", " /d").replace(" ARCH", " arm");
+        more.iter().any(|more| asked(&format!("{line}{more}")).is_ok())
+    };
+    let (mut wrong, mut seen) = (std::collections::BTreeSet::new(), 0);
+    // A usage error is about the line that was typed.
+    let is_result =
+        |line: &&str| line.contains("cannot ") && line.contains("hint: ") || line.contains("note: ");
+    for line in everything_said().lines().filter(is_result) {
+        let said = line.split_once("hint: ").or(line.split_once("note: ")).unwrap().1;
+        // What is in backticks comes second, fourth and so on.
+        let (words, quoted): (Vec<_>, Vec<_>) = said.split('`').enumerate().partition(|(at, _)| at % 2 == 0);
+        let lines: Vec<_> =
+            quoted.into_iter().map(|(_, line)| line).filter(|line| line.starts_with("qus")).collect();
+        wrong.extend(
+            lines.iter().filter(|line| !takes(line)).map(|line| format!("`{line}` is no line: {said}")),
+        );
+        let words = words.iter().flat_map(|(_, words)| words.split([' ', ',', ';', '(', ')', ':']));
+        for option in words.filter(|word| word.starts_with('-') && word.len() > 1) {
+            let is_others = OTHERS_OPTIONS.split(' ').any(|other| option.split('=').next() == Some(other));
+            if !is_others && !lines.iter().any(|line| takes(&format!("{line} {option}"))) {
+                wrong.insert(format!("{option} belongs to no line: {said}"));
+            }
+            seen += 1;
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(seen > 50, "{seen}");
+}
+
 #[test]
 fn an_empty_directory_or_unknown_host_is_wrong_usage() {
     for line in [

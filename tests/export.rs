@@ -158,7 +158,7 @@ fn files_name_the_emulators_that_exist() {
         assert_eq!(seen(&d, line), (named.into(), notes.into(), Some(0)), "{line}");
     }
     let (named, why, code) = seen(&d, "alpha sh4");
-    let expected = "qus: cannot write a file for alpha: no emulator in DIR; hint: set the directory";
+    let expected = "qus: cannot write a file for alpha: no emulator in DIR; hint: with --path";
     assert!(named.is_empty() && why.starts_with(expected) && code == Some(1), "{named} {why}");
     fs::remove_dir_all(d).unwrap();
 }
@@ -208,7 +208,7 @@ fn an_export_without_emulators_is_refused_unless_forced() {
 #[test]
 fn an_export_says_why_a_directory_cannot_be_used() {
     let d = with_files("odd", "qemu-hppa-static");
-    let hint = "hint: set the directory of the emulators on that host with --path, or write the files anyway with --force";
+    let hint = "hint: with --path, `qus export binfmt.d` takes the emulators of another directory; with --force, it writes the files anyway";
     fs::write(d.join("SHA256SUMS"), "nonsense\n").unwrap();
     let (_, why, code) = seen(&d, "hppa");
     let expected = "qus: cannot use DIR/SHA256SUMS: line 1 is not in the format of sha256sum";

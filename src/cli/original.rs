@@ -69,7 +69,12 @@ fn conf(args: &[OsString], suffix: Option<&str>, given: &mut Given, env: Env<'_>
     while let Some(word) = words.next()? {
         let options = &mut given.install.options;
         match word.option.as_str() {
-            "" => given.targets.add(&word.text()?)?,
+            "" => {
+                let word = word.text()?;
+                let is_value = ["yes", "no", "true", "false"].contains(&word.as_str());
+                let hinted = |e: Error| e.hint("-p, -c, -r and -t take no value after `--`");
+                given.targets.add(&word).map_err(|e| if is_value { hinted(e) } else { e })?;
+            }
             "-h" | "--help" => return Ok(Command::Say(HELP_CONF)),
             "-p" | "--persistent" => options.persistent = true,
             "-c" | "--credential" => options.credentials = true,

@@ -179,18 +179,35 @@ fn flushing(place: Namespaces, entries: &[Entry]) -> Option<Finding> {
         let files = [&e.name, &arch.handler_name()].map(|name| format!("{name}.conf"));
         BINFMT_D.iter().any(|dir| files.iter().any(|file| Path::new(dir).join(file).exists()))
     };
-    let (kept, mut lost): (Vec<_>, Vec<_>) = ours.into_iter().partition(is_in_file);
+    let (kept, lost): (Vec<_>, Vec<_>) = ours.into_iter().partition(is_in_file);
     if is_back || lost.is_empty() {
         let by = if is_back { "a unit of qus brings" } else { "files in binfmt.d bring" };
         let seen = format!("{by} the handlers back when systemd-binfmt restarts");
         return Some(finding("systemd", Grade::Good, seen, None));
     }
-    // Two handlers of a target come back as one.
-    lost.sort_by_key(|(e, arch)| (arch.target, e.name != arch.handler_name()));
-    lost.dedup_by_key(|(_, arch)| arch.target);
-    let names =
-        |lost: &[(&Entry, &Arch)]| lost.iter().map(|(_, arch)| arch.target).collect::<Vec<_>>().join(" ");
-    let all = names(&lost);
+    // Files need emulators on the host; those of an image need the unit.
+    let dir = Path::new(&lost[0].0.interpreter).parent()?;
+    // Options, and the targets whose handlers have the flags of these.
+    let mut groups: Vec<(String, String)> = Vec::new();
+    let (mut all, mut is_exported) = (String::new(), true);
+    for (e, arch) in &lost {
+        let target = arch.target;
+        // Two handlers of a target come back as one.
+        if all.split(' ').any(|name| name == target) {
+            continue;
+        }
+        let add = |names: &mut String| *names = format!("{names} {target}").trim_start().to_owned();
+        add(&mut all);
+        is_exported = is_exported && is_exported_from(dir, e, arch);
+        let options = options(e, arch);
+        match groups.iter_mut().find(|(o, _)| *o == options) {
+            Some((_, names)) => add(names),
+            None => groups.push((options, target.to_owned())),
+        }
+    }
+    let each = |before: &str, between: &str| {
+        groups.iter().map(|(o, names)| format!("{before}{o}{names}")).collect::<Vec<_>>().join(between)
+    };
     let has_file = |dir: &&str| std::fs::read_dir(dir).is_ok_and(|mut files| files.next().is_some());
     let seen = if BINFMT_D.iter().any(has_file) || !kept.is_empty() {
         format!("a restart of systemd-binfmt, as by packages, removes {all}")
@@ -199,36 +216,23 @@ fn flushing(place: Namespaces, entries: &[Entry]) -> Option<Finding> {
             "systemd-binfmt has no files, and does nothing; with a file from a package, it will remove {all}"
         )
     };
-    let flags = |e: &Entry| {
-        let flags = Flags::parse(&e.flags);
-        [flags.fix_binary, flags.credentials, flags.preserve_argv0]
-    };
-    lost.sort_by_key(|(e, _)| flags(e));
-    let groups = || lost.chunk_by(|(a, _), (b, _)| flags(a) == flags(b));
-    // Files need emulators on the host; those of an image need the unit.
-    let dir = Path::new(&lost[0].0.interpreter).parent()?;
-    let exported =
-        |group: &[_]| can_export(dir, group).then(|| format!("{}{}", options(group[0]), names(group)));
-    let exported: Option<Vec<_>> = groups().map(exported).collect();
-    let remedy = match (dir.to_str().and_then(quoted), exported) {
-        (Some(dir), Some(groups)) => {
+    let remedy = match dir.to_str().and_then(quoted).filter(|_| is_exported) {
+        Some(dir) => {
             let to = BINFMT_D[0];
             let mkdir = if Path::new(to).exists() { "" } else { "mkdir -p /etc/binfmt.d && " };
-            let line = |group: &String| format!("qus export binfmt.d --path {dir} -e {to} {group}");
-            format!("{mkdir}{}", groups.iter().map(line).collect::<Vec<_>>().join(" && "))
+            let lines = each(&format!("qus export binfmt.d --path {dir} -e {to} "), " && ");
+            format!("{mkdir}{lines}")
         }
-        _ => {
+        None => {
             let is_there = |engine| Path::new("/usr/bin").join(engine).exists();
             let engine = if is_there("podman") && !is_there("docker") { "--engine podman " } else { "" };
-            // A unit of this kind may start several programs.
-            let starts: Vec<_> =
-                groups().map(|group| format!("\\1{}{}", options(group[0]), names(group))).collect();
-            let edit = match starts.iter().any(|start| start.contains("--")) {
-                true => format!(
+            let edit = match groups.iter().all(|(options, _)| options.is_empty()) {
+                true => String::new(),
+                // A unit of this kind may start several programs.
+                false => format!(
                     "sed -i 's/\\(ExecStart=.* install \\).*/{}/' /etc/systemd/system/qus.service && ",
-                    starts.join("\\n")
+                    each("\\1", "\\n")
                 ),
-                false => String::new(),
             };
             format!(
                 "qus export systemd {engine}--image IMAGE -e /etc/systemd/system {all} && {edit}\
@@ -240,23 +244,22 @@ fn flushing(place: Namespaces, entries: &[Entry]) -> Option<Finding> {
 }
 
 /// The options, each with a blank after it, by which a handler comes back with its flags.
-fn options((e, arch): (&Entry, &Arch)) -> String {
+fn options(e: &Entry, arch: &Arch) -> String {
     let (wanted, usual) = (Flags::parse(&e.flags), rule(arch, &HandlerOptions::default(), None).flags);
-    let option = |name: &str, is_set: bool, usual: bool| match is_set {
-        _ if is_set == usual => String::new(),
-        true => format!("--{name} yes "),
-        false => format!("--{name} no "),
-    };
-    option("persistent", wanted.fix_binary, usual.fix_binary)
-        + &option("credentials", wanted.credentials, usual.credentials)
-        + &option("preserve-argv0", wanted.preserve_argv0, usual.preserve_argv0)
+    let flags = [
+        ("persistent", wanted.fix_binary, usual.fix_binary),
+        ("credentials", wanted.credentials, usual.credentials),
+        ("preserve-argv0", wanted.preserve_argv0, usual.preserve_argv0),
+    ];
+    let changed = flags.iter().filter(|(_, is_set, usual)| is_set != usual);
+    changed.map(|(name, is_set, _)| format!("--{name} {} ", if *is_set { "yes" } else { "no" })).collect()
 }
 
-/// Would `qus export binfmt.d` write a file for each of these, which have the same flags, with the emulator that it has?
-fn can_export(dir: &Path, group: &[(&Entry, &Arch)]) -> bool {
-    let Flags { fix_binary, credentials, preserve_argv0, .. } = Flags::parse(&group[0].0.flags);
+/// Would `qus export binfmt.d` write this handler, with the flags and the emulator that it has?
+fn is_exported_from(dir: &Path, e: &Entry, arch: &Arch) -> bool {
+    let Flags { fix_binary, credentials, preserve_argv0, .. } = Flags::parse(&e.flags);
     let request = Export {
-        targets: Targets::These(group.iter().map(|(_, arch)| arch.target).collect()),
+        targets: Targets::These(vec![arch.target]),
         options: HandlerOptions {
             dir: Some(dir.to_owned()),
             persistent: fix_binary,
@@ -271,10 +274,8 @@ fn can_export(dir: &Path, group: &[(&Entry, &Arch)]) -> bool {
         dry_run: true,
     };
     let Ok(Outcome::Printed { files, .. }) = export(&request, &mut Report::default()) else { return false };
-    group.iter().all(|(e, arch)| {
-        let rule = Rule { interpreter: e.interpreter.clone(), ..rule(arch, &request.options, None) };
-        rule.line().is_ok_and(|line| files.iter().any(|(_, text)| text.trim_end() == line))
-    })
+    let same = Rule { interpreter: e.interpreter.clone(), ..rule(arch, &request.options, None) };
+    same.line().is_ok_and(|line| files.iter().any(|(_, text)| text.trim_end() == line))
 }
 
 /// The finding about a handler.

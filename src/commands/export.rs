@@ -16,8 +16,7 @@ use crate::request::{Export, Format, HOST_DIR};
 use crate::rule::{Match, Rule, escaped};
 use crate::userns::Namespaces;
 
-const OR_FORCE: &str =
-    "set the directory of the emulators on that host with --path, or write the files anyway with --force";
+const OR_FORCE: &str = "with --path, `qus export binfmt.d` takes the emulators of another directory; with --force, it writes the files anyway";
 
 pub(super) fn export(request: &Export, report: &mut Report) -> Done {
     let options = &request.options;
@@ -27,8 +26,9 @@ pub(super) fn export(request: &Export, report: &mut Report) -> Done {
     let own = take(&mut rows, &|a| if is_named { host.is_itself(a) } else { host.is_family(a) });
     if is_named && !own.is_empty() {
         let why = "the host is of that architecture, and no program would start there with such a handler";
-        return Err(Error::new(Step::Write, format!("a file for {own}"), why)
-            .hint("leave it out, or set the host that the files are for with --host"));
+        return Err(Error::new(Step::Write, format!("a file for {own}"), why).hint(
+            "leave it out, or name the host that the files are for: `qus export binfmt.d --host ARCH`",
+        ));
     }
     let mut note = |text: &str, names: String| {
         if !names.is_empty() {

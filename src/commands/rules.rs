@@ -42,11 +42,14 @@ pub(in crate::commands) fn requirements(is_static: bool) -> Requirements<'static
     Requirements { runs: probe::is_runnable, host: host::arch(), is_static }
 }
 
+/// A hint for every command line.
+pub(in crate::commands) const OTHER_DIR: &str =
+    "QEMU_BIN_DIR sets the directory of the emulators, or --path, as for `qus install`";
+
 /// The error if the directory has no emulator.
 pub(in crate::commands) fn has_none(options: &HandlerOptions) -> Error {
-    Error::new(Step::Check, options.dir().display().to_string(), "it has no emulators (qemu-TARGET)").hint(
-        "set the directory of the emulators with --path or QEMU_BIN_DIR; images tagged `register` have none",
-    )
+    Error::new(Step::Check, options.dir().display().to_string(), "it has no emulators (qemu-TARGET)")
+        .hint(format!("{OTHER_DIR}; images tagged `register` have none"))
 }
 
 /// A note about emulators that have another name than requested, if there are any.

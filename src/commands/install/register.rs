@@ -78,7 +78,7 @@ impl Site<'_> {
         for (new, (old, _)) in self.undo.iter().filter_map(|u| Some((&u.rule, u.replaced.as_ref()?))) {
             if Flags::parse(&old.flags).credentials && !new.flags.credentials {
                 report.note(format!(
-                    "{} loses flag C, so setuid programs no longer gain privileges; -c or --credentials yes keeps it",
+                    "{0} loses flag C, so setuid programs no longer gain privileges; `qus install --credentials yes {0}` sets it",
                     old.name
                 ));
             }
@@ -122,7 +122,8 @@ impl Site<'_> {
         }
         let unknown = |why: &str| {
             let why = format!("the handler that is there could not be restored: {why}");
-            Err(Error::new(Step::Register, old.name.as_str(), why).hint("--replace replaces it all the same"))
+            Err(Error::new(Step::Register, old.name.as_str(), why)
+                .hint("with --replace, `qus hold` replaces it all the same"))
         };
         if !old.enabled {
             return unknown("it is disabled");
@@ -157,7 +158,8 @@ impl Site<'_> {
         let removed = self.mount.binfmt().remove(&name, |e| e.signature() == Some(self.signature));
         let refused = |e: Error| {
             let why = format!("the handler that is there could not be restored: {e}");
-            Error::new(Step::Register, old.name.as_str(), why).hint("--replace replaces it all the same")
+            Error::new(Step::Register, old.name.as_str(), why)
+                .hint("with --replace, `qus hold` replaces it all the same")
         };
         restored.map_err(refused).and(removed.map(drop))
     }

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use super::job::Job;
 use crate::arch::{Arch, PREFIX};
-use crate::commands::rules::{file_name, has_none, renamed};
+use crate::commands::rules::{OTHER_DIR, file_name, has_none, renamed};
 use crate::emulators::{EmulatorDir, SUMS};
 use crate::error::{Cause, Error, Result, Step, quoted};
 use crate::outcome::{Report, State, TargetResult};
@@ -40,7 +40,7 @@ fn see_emulators(request: &Install) -> Result<Option<EmulatorDir>> {
             return Ok(None);
         }
         Err(e) if e.step == Step::Open => {
-            return Err(e.hint("set the directory of the emulators with --path or QEMU_BIN_DIR"));
+            return Err(e.hint(OTHER_DIR));
         }
         Err(e) => return Err(e),
     };
@@ -108,9 +108,9 @@ pub(in crate::commands) fn not_carried(arch: &Arch, options: &HandlerOptions) ->
     let path = options.dir().join(file_name(arch, options));
     let dir = quoted(&options.dir().to_string_lossy()).map(|dir| format!(" --path {dir}"));
     Error::new(Step::Open, path.display().to_string(), Errno::ENOENT).hint(format!(
-        "there is no emulator for {} here: `qus verify{}` lists those that there are, --path or QEMU_BIN_DIR sets another directory",
+        "there is no emulator for {} here: `qus verify{}` lists those that there are; {OTHER_DIR}",
         arch.target,
-        dir.unwrap_or_default()
+        dir.unwrap_or_default(),
     ))
 }
 
@@ -232,7 +232,7 @@ pub(super) fn note_paths(jobs: &[Job], options: &HandlerOptions, report: &mut Re
     if jobs.iter().any(|job| job.has_handler() && !job.rule.flags.fix_binary) {
         let file = options.dir().join(format!("{PREFIX}TARGET{}", options.suffix));
         report.note(format!(
-            "without -p the emulator is looked up at exec time: every container needs {}",
+            "without flag F the emulator is looked up at exec time: every container needs {}",
             absolute(&file).unwrap_or(file).display()
         ));
     }
