@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 
 use nix::errno::Errno;
 
@@ -70,9 +71,13 @@ pub enum Step {
     Exec,
 }
 
-/// A failed call.
+/// A failed call. Boxed, because most functions return one: a pointer is cheaper to pass on than the strings.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Error {
+pub struct Error(Box<Failure>);
+
+/// What an [`Error`] says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
     /// The call.
     pub step: Step,
     /// The path, handler or target.
@@ -103,7 +108,7 @@ impl Error {
     fn of(step: Step, on: String, why: Cause) -> Self {
         let hint =
             if let Cause::Errno(errno) = &why { usual_hint(step, *errno).map(str::to_owned) } else { None };
-        Self { step, on, why, hint }
+        Self(Box::new(Failure { step, on, why, hint }))
     }
 
     /// A usage error.
@@ -112,7 +117,7 @@ impl Error {
     }
 
     /// The kernel's answer, or EIO.
-    pub(crate) const fn errno(&self) -> Errno {
+    pub(crate) fn errno(&self) -> Errno {
         if let Cause::Errno(errno) = self.why { errno } else { Errno::EIO }
     }
 
@@ -120,6 +125,20 @@ impl Error {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Replaces the hint, or removes it.
+    #[must_use]
+    pub(crate) fn maybe_hint(mut self, hint: Option<String>) -> Self {
+        self.hint = hint;
+        self
+    }
+
+    /// Says what it is about in another way.
+    #[must_use]
+    pub(crate) fn about(mut self, on: &str) -> Self {
+        on.clone_into(&mut self.on);
         self
     }
 
@@ -132,7 +151,7 @@ impl Error {
 
     /// The exit code for this failure.
     #[must_use]
-    pub const fn exit(&self) -> Exit {
+    pub fn exit(&self) -> Exit {
         match self.step {
             Step::Usage => Exit::Usage,
             Step::Keep | Step::Clone => Exit::WillNotLast,
@@ -195,6 +214,20 @@ pub(crate) fn quoted(word: &str) -> Option<Cow<'_, str>> {
     let is_shown =
         !word.contains(['\'', char::REPLACEMENT_CHARACTER]) && matches!(printable(word), Cow::Borrowed(_));
     is_shown.then(|| Cow::Owned(format!("'{word}'")))
+}
+
+impl Deref for Error {
+    type Target = Failure;
+
+    fn deref(&self) -> &Failure {
+        &self.0
+    }
+}
+
+impl DerefMut for Error {
+    fn deref_mut(&mut self) -> &mut Failure {
+        &mut self.0
+    }
 }
 
 impl From<Errno> for Cause {

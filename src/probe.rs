@@ -163,14 +163,13 @@ pub(crate) fn failure(arch: &Arch, verdict: &Verdict) -> Error {
                 .hint(limit_on(verdict).unwrap_or_else(another))
         }
         Verdict::Unloadable => {
-            let error = failed("the kernel could not load them or their interpreter".into());
-            Error { hint: limit_on(verdict), ..error }
+            failed("the kernel could not load them or their interpreter".into()).maybe_hint(limit_on(verdict))
         }
         Verdict::TimedOut => failed(format!("they did not finish in {} s", CHILD_LIMIT.as_secs()).into()),
         Verdict::Exited(code, said) => {
             let said = if said.is_empty() { String::new() } else { format!(": {said}") };
-            let error = failed(format!("their interpreter exited with status {code}{said}").into());
-            Error { hint: limit_on(verdict), ..error }
+            failed(format!("their interpreter exited with status {code}{said}").into())
+                .maybe_hint(limit_on(verdict))
         }
         Verdict::Ran { .. } => failed("another handler took them".into()),
     }

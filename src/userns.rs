@@ -177,10 +177,9 @@ impl Namespaces {
             return Ok(Binfmt::at(dir));
         }
         let failed = |why: String| Error::new(Step::List, "this user namespace", why);
-        let outer = self.outer(at).map_err(|Error { why, hint, .. }| {
-            let why =
-                format!("cannot tell whether a mount of binfmt_misc would hide the outer handlers: {why}");
-            Error { hint, ..failed(why) }
+        let outer = self.outer(at).map_err(|unclear| {
+            let what = "cannot tell whether a mount of binfmt_misc would hide the outer handlers";
+            failed(format!("{what}: {}", unclear.why)).maybe_hint(unclear.hint.clone())
         })?;
         if !outer.is_empty() {
             // Without the capability, they may as well be its own: nobody can tell.

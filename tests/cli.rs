@@ -556,7 +556,7 @@ fn full_names_of_handlers_can_only_be_removed() {
 /// The line that a hint shows, where it shows one.
 fn hinted(line: &str) -> Option<String> {
     let error = asked(line).expect_err(line);
-    let hint = error.hint?;
+    let hint = error.hint.clone()?;
     let (_, shown) = hint.split_once("did you mean `").filter(|_| hint.ends_with("`?"))?;
     Some(shown.trim_end_matches("`?").to_owned())
 }

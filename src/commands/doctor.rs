@@ -481,8 +481,8 @@ fn targets(rows: &[Surveyed], entries: &[Entry]) -> Vec<Finding> {
             Native::No => probe::limit_on(verdict).unwrap_or_else(|| installation(arch, entries)),
             _ => removals,
         };
-        let why = probe::failure(arch, verdict).why;
-        let seen = format!("its programs do not run through {names}: {why}");
+        let failure = probe::failure(arch, verdict);
+        let seen = format!("its programs do not run through {names}: {}", failure.why);
         findings.push(finding(arch.name, Grade::Broken, seen, Some(&remedy)));
     }
     findings

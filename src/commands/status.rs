@@ -4,7 +4,6 @@ use std::path::Path;
 
 use super::Done;
 use super::platforms::platforms;
-use crate::error::Error;
 use crate::host;
 use crate::outcome::{Outcome, Report};
 use crate::probe::{self, RanBy, Verdict};
@@ -19,7 +18,7 @@ pub(super) fn status(at: Option<&Path>, report: &mut Report) -> Done {
     }
     let rows = probe::survey();
     if let Some((arch, verdict, _)) = probe::untried(&rows) {
-        report.errors.push(Error { on: "programs".to_owned(), ..probe::failure(arch, verdict) });
+        report.errors.push(probe::failure(arch, verdict).about("programs"));
     }
     let rows = rows.into_iter().filter(|(_, verdict, _)| verdict.ran());
     let (mut native, emulated): (Vec<_>, Vec<_>) = rows.partition(|(.., native)| native.is_yes());

@@ -24,7 +24,7 @@ impl Site<'_> {
             let registered = cleared.and_then(|()| is_tried.then(|| self.register_trial(job)).transpose());
             match registered {
                 Ok(trial) => tried.extend(trial.map(|trial| (job, trial))),
-                Err(error) => job.fail(Error { on: job.rule.name.clone(), ..error }, report),
+                Err(error) => job.fail(error.about(&job.rule.name), report),
             }
         }
         let arches: Vec<_> = tried.iter().map(|(job, _)| job.arch).collect();

@@ -116,12 +116,14 @@ pub(in crate::commands) fn not_carried(arch: &Arch, options: &HandlerOptions) ->
 
 /// A handler for native programs would break the host, so nothing is registered that may be native.
 pub(in crate::commands) fn cannot_tell(names: &str, arch: &Arch, verdict: &Verdict) -> Error {
-    let Error { why, hint, .. } = probe::failure(arch, verdict);
-    // The kernel either refuses such a program or runs it: anything else was a handler.
-    let taken = || Some("a handler takes them first; `qus list` shows it".to_owned());
-    let hint = if verdict.is_unclear() { hint } else { taken() };
-    let why = format!("cannot tell whether this kernel runs them natively: {why}");
-    Error { hint, ..Error::new(Step::Register, format!("handlers for {names} programs"), why) }
+    let failure = probe::failure(arch, verdict);
+    let why = format!("cannot tell whether this kernel runs them natively: {}", failure.why);
+    let error = Error::new(Step::Register, format!("handlers for {names} programs"), why);
+    match verdict.is_unclear() {
+        true => error.maybe_hint(failure.hint.clone()),
+        // The kernel either refuses such a program or runs it: anything else was a handler.
+        false => error.hint("a handler takes them first; `qus list` shows it"),
+    }
 }
 
 /// Adds jobs for everything that outer handlers run, which is returned: from the first mount of binfmt_misc on, a user namespace
