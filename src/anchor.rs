@@ -175,7 +175,7 @@ impl BinfmtMount {
     pub(crate) fn link(&mut self, interpreter: &Path, file: &File) -> Result<()> {
         let Kind::Private { covers, .. } = &mut self.kind else { return Ok(()) };
         let (Some(dir), Some(name)) = (interpreter.parent(), interpreter.file_name()) else { return Ok(()) };
-        let failed = |e: Cause| Error::new(Step::Link, interpreter.display().to_string(), e);
+        let failed = |e: Cause| Error::at(Step::Link, interpreter, e);
         let is_own = |to: PathBuf| to.parent() == own_path(file).parent();
         let device = stat(dir).map_err(|e| failed(e.into()))?.st_dev;
         let at = match covers.iter().position(|cover| cover.0 == device) {
@@ -216,8 +216,7 @@ impl BinfmtMount {
         let is_kept = tree.outlives_us();
         drop(held);
         let at = self.binfmt.dir();
-        umount2(at, MntFlags::MNT_DETACH)
-            .map_err(|e| Error::new(Step::Unmount, at.display().to_string(), e))?;
+        umount2(at, MntFlags::MNT_DETACH).map_err(|e| Error::at(Step::Unmount, at, e))?;
         Ok(is_kept)
     }
 
@@ -245,13 +244,12 @@ impl BinfmtMount {
         }
         let end = end.as_ref().map_err(Clone::clone)?;
         let at = self.binfmt.dir();
-        let failed = |at: &Path, e: Errno| Error::new(Step::Unmount, at.display().to_string(), e);
+        let failed = |at: &Path, e: Errno| Error::at(Step::Unmount, at, e);
         let seen = || {
             let root = open(at, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
             Ok((std::fs::metadata(own_path(&root))?.dev(), std::fs::read_link(own_path(&root))?))
         };
-        let (device, own) =
-            seen().map_err(|e: std::io::Error| Error::new(Step::Open, at.display().to_string(), e))?;
+        let (device, own) = seen().map_err(|e: std::io::Error| Error::at(Step::Open, at, e))?;
         // Copies of mounts in the namespace where it was started, which may have been the last one. Those of an outer
         // instance don't count, and may be locked.
         let copies = || mounts::mounts_of(device).into_iter().filter(|point| *point != own);
@@ -369,7 +367,7 @@ impl DetachedTree {
         if mounts == 0 {
             return Ok(None);
         }
-        let failed = |e| Error::new(Step::Open, at.display().to_string(), e);
+        let failed = |e| Error::at(Step::Open, at, e);
         let root =
             open(at, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).map_err(failed)?;
         let mut build = || {
@@ -383,8 +381,7 @@ impl DetachedTree {
             let clone = sys::clone_tree(&root)
                 .map_err(|e| Error::new(Step::Clone, format!("the mount on {}", at.display()), e))?;
             // The sentinel is only in the clone now.
-            umount2(at, MntFlags::empty())
-                .map_err(|e| Error::new(Step::Unmount, at.display().to_string(), e))?;
+            umount2(at, MntFlags::empty()).map_err(|e| Error::at(Step::Unmount, at, e))?;
             Ok(Some(Self { dir: dir.map(Path::to_owned), clone, sentinel }))
         };
         build().inspect_err(|_| {
@@ -414,7 +411,7 @@ pub(crate) struct Watch(Inotify);
 impl Watch {
     /// At least one event is required; that of an unmount always comes.
     fn on(dir: &Path, events: AddWatchFlags) -> Result<Self> {
-        let failed = |e| Error::new(Step::Watch, dir.display().to_string(), e);
+        let failed = |e| Error::at(Step::Watch, dir, e);
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).map_err(failed)?;
         inotify.add_watch(dir, events).map_err(failed)?;
         Ok(Self(inotify))

@@ -63,7 +63,7 @@ impl Binfmt {
     }
 
     fn error(&self, step: Step, why: std::io::Error) -> Error {
-        Error::new(step, self.dir.display().to_string(), why)
+        Error::at(step, &self.dir, why)
     }
 
     /// Is binfmt_misc mounted there? Triggers an automount. Where what that mounts is in another mount namespace only, the kernel says
@@ -179,7 +179,7 @@ impl Binfmt {
     /// [`Step::Lock`]: EACCES or EPERM without privileges, EROFS on a read-only mount, EAGAIN after [`LOCK_PATIENCE`].
     pub(crate) fn lock(&self) -> Result<Registrar> {
         let path = self.dir.join("register");
-        let failed = |why: std::io::Error| Error::new(Step::Lock, path.display().to_string(), why);
+        let failed = |why: std::io::Error| Error::at(Step::Lock, &path, why);
         let start = Instant::now();
         let register = self.open("register", OpenOptions::new().write(true)).map_err(failed)?;
         loop {

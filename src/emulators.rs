@@ -162,10 +162,10 @@ impl EmulatorDir {
     /// # Errors
     /// [`Step::Open`] and [`Step::Read`] of the two; [`Step::Check`] if `SHA256SUMS` is malformed.
     pub fn open(dir: &Path) -> Result<Self> {
-        let failed = |e: std::io::Error| Error::new(Step::Open, dir.display().to_string(), e);
+        let failed = |e: std::io::Error| Error::at(Step::Open, dir, e);
         let (mut names, mut links) = (Vec::new(), Vec::new());
         for item in std::fs::read_dir(dir).map_err(failed)? {
-            let item = item.map_err(|e| Error::new(Step::Read, dir.display().to_string(), e))?;
+            let item = item.map_err(|e| Error::at(Step::Read, dir, e))?;
             if let Ok(name) = item.file_name().into_string()
                 && name.contains(PREFIX)
             {

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::path::Path;
 
 use nix::errno::Errno;
 
@@ -101,6 +102,11 @@ impl Error {
     /// A failure, with the usual hint for that call and errno.
     pub fn new(step: Step, on: impl Into<String>, why: impl Into<Cause>) -> Self {
         Self::of(step, on.into(), why.into())
+    }
+
+    /// The same, on a path.
+    pub(crate) fn at(step: Step, path: &Path, why: impl Into<Cause>) -> Self {
+        Self::of(step, path.display().to_string(), why.into())
     }
 
     /// Not generic, so that it is compiled once.

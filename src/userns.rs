@@ -116,10 +116,10 @@ impl Namespaces {
         if !Binfmt::at(dir).is_mounted()? {
             return Ok(false);
         }
-        let root = File::open(dir).map_err(|e| Error::new(Step::Open, dir.display().to_string(), e))?;
+        let root = File::open(dir).map_err(|e| Error::at(Step::Open, dir, e))?;
         // Its files belong to the root user of the namespace that mounted it, who may be root here as well.
         // In /proc there are no files that anyone has made.
-        let unread = |e| Error::new(Step::Read, dir.display().to_string(), e);
+        let unread = |e| Error::at(Step::Read, dir, e);
         let is_binfmt =
             dir == Path::new(USUAL_DIR) || mounts::is_binfmt(&root).map_err(|e| unread(e.into()))?;
         let is_roots = is_binfmt && root.metadata().map_err(unread)?.uid() == 0;

@@ -43,7 +43,7 @@ fn see_whether_written(dir: &Path, path: &Path) -> Result<()> {
         let is_dir = path.symlink_metadata().is_ok_and(|there| there.is_dir());
         if is_dir { Err(Errno::EISDIR) } else { Ok(()) }
     });
-    seen.map_err(|e| Error::new(Step::Write, path.display().to_string(), e))
+    seen.map_err(|e| Error::at(Step::Write, path, e))
 }
 
 /// Writes a file atomically, by a temporary name that nobody can predict. Scripts become executable. A symlink of that name is
@@ -54,7 +54,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     name.push(format!(".{}-{}.qus-new", std::process::id(), now.subsec_nanos()));
     let written = replace(path, &path.with_file_name(name), text);
-    written.map_err(|e| Error::new(Step::Write, path.display().to_string(), e))
+    written.map_err(|e| Error::at(Step::Write, path, e))
 }
 
 /// Writes a file that is named `new` at first. It must not exist: another user who may write to that directory could have put a

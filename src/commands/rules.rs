@@ -48,7 +48,7 @@ pub(in crate::commands) const OTHER_DIR: &str =
 
 /// The error if the directory has no emulator.
 pub(in crate::commands) fn has_none(options: &HandlerOptions) -> Error {
-    Error::new(Step::Check, options.dir().display().to_string(), "it has no emulators (qemu-TARGET)")
+    Error::at(Step::Check, options.dir(), "it has no emulators (qemu-TARGET)")
         .hint(format!("{OTHER_DIR}; images tagged `register` have none"))
 }
 

@@ -107,7 +107,7 @@ pub(super) fn select(request: &Install, place: Namespaces, report: &mut Report) 
 pub(in crate::commands) fn not_carried(arch: &Arch, options: &HandlerOptions) -> Error {
     let path = options.dir().join(file_name(arch, options));
     let dir = quoted(&options.dir().to_string_lossy()).map(|dir| format!(" --path {dir}"));
-    Error::new(Step::Open, path.display().to_string(), Errno::ENOENT).hint(format!(
+    Error::at(Step::Open, &path, Errno::ENOENT).hint(format!(
         "there is no emulator for {} here: `qus verify{}` lists those that there are; {OTHER_DIR}",
         arch.target,
         dir.unwrap_or_default(),
