@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, open};
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::mount::{MntFlags, MsFlags, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, SFlag, fstat, major, minor};
 use nix::sys::statfs::{FsType, TMPFS_MAGIC, fstatfs, statfs};
@@ -20,7 +20,7 @@ use nix::unistd::{chroot, mkdir, symlinkat};
 use crate::binfmt::USUAL_DIR;
 use crate::error::{Cause, Error, Result, Step};
 use crate::selinux;
-use crate::sys;
+use crate::sys::{self, mount};
 
 /// Mount points, in the order of preference: that of the image, then one that every kernel with binfmt_misc has.
 const MOUNT_POINTS: [&str; 2] = ["/qus/anchor", USUAL_DIR];
@@ -34,8 +34,7 @@ const BINFMT_MISC: FsType = FsType(0x4249_4e4d);
 /// Enters a new mount namespace, whose mounts end with this process.
 pub(crate) fn enter_private_namespace() -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNS).map_err(|e| Error::new(Step::Unshare, "the mount namespace", e))?;
-    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-    mount(None::<&str>, "/", None::<&str>, private, None::<&str>).map_err(|errno| {
+    sys::make_mounts_private().map_err(|errno| {
         let error = Error::new(Step::Mount, "/ with MS_PRIVATE", errno);
         match errno {
             Errno::EINVAL => error.hint(
@@ -98,14 +97,14 @@ pub(crate) fn mount_instance(at: &Path, instance: Instance) -> Result<()> {
     }
     // Does this kernel let a user namespace have one? Tried in another, if there may be one.
     let is_refused = || match unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS) {
-        Ok(()) => mount(Some("binfmt_misc"), at, Some("binfmt_misc"), MsFlags::empty(), None::<&str>),
+        Ok(()) => mount("binfmt_misc", at, Some("binfmt_misc"), MsFlags::empty(), None),
         Err(_) => Ok(()),
     };
     sys::in_child(is_refused).map_err(|e| no_binfmt(at, e))?;
     mount_tmpfs(at)?;
     for (file, text) in [("register", ""), ("status", "enabled\n")] {
         let path = at.join(file);
-        std::fs::write(&path, text).map_err(|e| Error::new(Step::Write, path.display().to_string(), e))?;
+        std::fs::write(&path, text).map_err(|e| Error::at(Step::Write, &path, e))?;
     }
     Ok(())
 }
@@ -113,7 +112,7 @@ pub(crate) fn mount_instance(at: &Path, instance: Instance) -> Result<()> {
 /// Mounts the binfmt_misc of this user namespace.
 pub(crate) fn mount_binfmt(at: &Path) -> Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    let mount = || mount(Some("binfmt_misc"), at, Some("binfmt_misc"), flags, None::<&str>);
+    let mount = || mount("binfmt_misc", at, Some("binfmt_misc"), flags, None);
     seen("binfmt_misc", at, BINFMT_MISC, &|| mount().map_err(|e| no_binfmt(at, e))).map(drop)
 }
 
@@ -190,13 +189,13 @@ fn seen(what: &str, at: &Path, kind: FsType, mount: &dyn Fn() -> Result<()>) -> 
 pub(crate) fn mount_selinux() {
     if selinux::is_enabled() {
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
-        let _ = mount(Some("qus"), selinux::DIR, Some("selinuxfs"), flags, None::<&str>);
+        let _ = mount("qus", Path::new(selinux::DIR), Some("selinuxfs"), flags, None);
     }
 }
 
 /// Mounts a file system. With SELinux, its files have a label that all containers may execute, if the policy has one.
 fn mount_for_all(at: &Path, kind: &str, flags: MsFlags, options: &str) -> nix::Result<()> {
-    let mount = |options: &str| mount(Some("qus"), at, Some(kind), flags, Some(options));
+    let mount = |options: &str| mount("qus", at, Some(kind), flags, Some(options));
     let is_labelled = |context: &&str| mount(&format!("{options},context={context}")).is_ok();
     if selinux::contexts().iter().any(is_labelled) { Ok(()) } else { mount(options) }
 }
@@ -217,7 +216,7 @@ pub(crate) fn mount_lasting(dir: &Path, at: &Path, own: bool) -> Result<usize> {
     let failed = |e: Errno| Error::new(Step::Mount, format!("{} on {}", dir.display(), at.display()), e);
     let is_overlay = || statfs(dir).is_ok_and(|s| s.filesystem_type() == OVERLAYFS);
     if !own && is_overlay() && !selinux::is_enabled() {
-        mount(Some(dir), at, None::<&str>, MsFlags::MS_BIND, None::<&str>).map_err(failed)?;
+        mount(dir, at, None, MsFlags::MS_BIND, None).map_err(failed)?;
         return Ok(1);
     }
     Ok(mount_overlay(dir, at).map_or(0, |()| 2))
@@ -235,7 +234,7 @@ fn mount_overlay(dir: &Path, at: &Path) -> nix::Result<()> {
     let mut flags = MsFlags::MS_NODEV | MsFlags::MS_RDONLY;
     flags.set(MsFlags::MS_NOEXEC, inherited.contains(FsFlags::ST_NOEXEC));
     flags.set(MsFlags::MS_NOSUID, inherited.contains(FsFlags::ST_NOSUID));
-    mount(Some("qus"), at, Some("tmpfs"), MsFlags::MS_NODEV, Some("mode=755,size=4k"))?;
+    mount("qus", at, Some("tmpfs"), MsFlags::MS_NODEV, Some("mode=755,size=4k"))?;
     let layers = format!("lowerdir={}:{}", at.display(), own_path(&lower).display());
     mount_for_all(at, "overlay", flags, &layers).inspect_err(|_| {
         // Harmless if this fails.
@@ -283,11 +282,11 @@ pub(crate) fn where_path_leads_to(
     let dirs = path.as_os_str().as_bytes().iter().enumerate().filter_map(is_slash);
     let prepare = || {
         unshare(CloneFlags::CLONE_NEWNS)?;
-        mount(Some("qus"), at, Some("tmpfs"), MsFlags::MS_NODEV, Some("mode=755"))?;
+        mount("qus", at, Some("tmpfs"), MsFlags::MS_NODEV, Some("mode=755"))?;
         // The link leads through it.
         let proc = at.join("proc");
         mkdir(&proc, Mode::S_IRWXU)?;
-        mount(Some("/proc"), &proc, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+        mount("/proc", &proc, None, MsFlags::MS_BIND, None)?;
         chroot(at)?;
         for end in dirs {
             mkdir(&path.as_os_str().as_bytes()[..end], Mode::S_IRWXU)?;
@@ -299,9 +298,12 @@ pub(crate) fn where_path_leads_to(
 
 /// Is a mount of this namespace in that other table, too? Its number is that of no other mount on this host (proc_pid_mountinfo(5)).
 pub(crate) fn are_shared_with(table: &str) -> bool {
-    let first = |table| {
-        let text = std::fs::read_to_string(table).unwrap_or_default();
-        text.split(' ').next().filter(|number| !number.is_empty()).map(str::to_owned)
+    let first = |table: &str| {
+        // Not all of it: the kernel would make some kilobytes.
+        let mut text = [0; 16];
+        let len = File::open(table).ok()?.read(&mut text).ok()?;
+        let number = text[..len].split(|byte| *byte == b' ').next();
+        number.filter(|number| !number.is_empty()).map(<[u8]>::to_owned)
     };
     let ours = first("/proc/self/mountinfo");
     ours.is_some() && ours == first(table)

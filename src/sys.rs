@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::mount::{MsFlags, mount};
+use nix::mount::MsFlags;
 use nix::sched::{CloneFlags, CpuSet, clone, sched_getaffinity, unshare};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::prctl;
@@ -32,6 +32,22 @@ const OUTPUT_MAX: u64 = 64 * 1024;
 
 /// How much of a line on stderr is worth telling, in characters.
 const LINE_MAX: usize = 200;
+
+/// mount(2), compiled once: nix's is generic. Where the kernel needs no source, it ignores it.
+pub(crate) fn mount(
+    source: impl AsRef<Path>,
+    at: &Path,
+    kind: Option<&str>,
+    flags: MsFlags,
+    options: Option<&str>,
+) -> Result<(), Errno> {
+    nix::mount::mount(Some(source.as_ref()), at, kind, flags, options)
+}
+
+/// Makes the mounts of this namespace its own.
+pub(crate) fn make_mounts_private() -> Result<(), Errno> {
+    mount("none", Path::new("/"), None, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None)
+}
 
 /// Clones the mount tree at `at` into a detached one (`open_tree(2)`, Linux 5.2).
 ///
@@ -502,8 +518,8 @@ fn start(path: &CStr) -> Result<(), Errno> {
 
 fn program_on_tmpfs(program: &[u8], owner: u32, at: &str, name: &str) -> std::io::Result<CString> {
     unshare(CloneFlags::CLONE_NEWNS)?;
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
-    mount(Some("qus"), at, Some("tmpfs"), MsFlags::MS_NODEV, Some("mode=755,size=64k"))?;
+    make_mounts_private()?;
+    mount("qus", Path::new(at), Some("tmpfs"), MsFlags::MS_NODEV, Some("mode=755,size=64k"))?;
     let path = format!("{at}/{name}");
     std::fs::write(&path, program)?;
     std::os::unix::fs::chown(&path, Some(owner), None)?;
