@@ -355,7 +355,7 @@ fn run_each(programs: Vec<Vec<u8>>, limit: Duration) -> Vec<Verdict> {
             })),
         }
     }
-    verdicts.sort_by_key(|(index, _)| *index);
+    verdicts.sort_unstable_by_key(|(index, _)| *index);
     verdicts.into_iter().map(|(_, verdict)| verdict).collect()
 }
 

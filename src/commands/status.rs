@@ -23,13 +23,14 @@ pub(super) fn status(at: Option<&Path>, report: &mut Report) -> Done {
     let rows = rows.into_iter().filter(|(_, verdict, _)| verdict.ran());
     let (mut native, emulated): (Vec<_>, Vec<_>) = rows.partition(|(.., native)| native.is_yes());
     native.sort_by_key(|(arch, ..)| arch.name != host::arch().name);
-    let supported = native.into_iter().chain(emulated).flat_map(|(arch, verdict, native)| {
+    let mut supported = Vec::new();
+    for (arch, verdict, native) in [native, emulated].iter().flatten() {
         // If a handler takes native programs, they have the instructions of its interpreter.
         let is_direct = !matches!(verdict, Verdict::Ran { by: RanBy::Interpreter(_), .. });
-        platforms(arch, native.is_yes() && is_direct)
-    });
+        supported.extend(platforms(arch, native.is_yes() && is_direct));
+    }
     let mut emulators: Vec<_> = entries.into_iter().filter(|e| e.enabled).map(|e| e.name).collect();
     // Bytes that aren't UTF-8 all look alike.
     emulators.dedup();
-    Ok(Outcome::Status { supported: supported.collect(), emulators })
+    Ok(Outcome::Status { supported, emulators })
 }
