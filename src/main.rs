@@ -9,7 +9,9 @@ use qus::report::{Form, Rendered};
 use qus::{cli, commands, report};
 
 fn main() -> ExitCode {
-    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let mut args = std::env::args_os();
+    args.next();
+    let args: Vec<OsString> = args.collect();
     let invocation = match cli::parse(&args, &|name| std::env::var_os(name)) {
         Ok(invocation) => invocation,
         Err(error) => return say(&report::misuse(&error)),

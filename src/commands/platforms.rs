@@ -8,17 +8,15 @@ use crate::arch::Arch;
 
 /// The platforms of an architecture, the one without a variant first.
 pub(super) fn platforms(arch: &Arch, native: bool) -> Vec<&'static str> {
-    let plain = arch.platforms.first().copied();
-    match arch.name {
+    let variants = match arch.name {
+        "arm" if native && is_armv6() => return vec!["linux/arm/v6"],
         // QEMU's default processor has all of ARMv7.
-        "arm" if native => {
-            ["linux/arm/v7", "linux/arm/v6"].into_iter().skip(usize::from(is_armv6())).collect()
-        }
-        "arm" => vec!["linux/arm/v7", "linux/arm/v6"],
+        "arm" => return vec!["linux/arm/v7", "linux/arm/v6"],
         // QEMU's default processor has all of the plain platform; more isn't documented.
-        "x86_64" if native => plain.into_iter().chain(x86_64_variants()).collect(),
-        _ => plain.into_iter().collect(),
-    }
+        "x86_64" if native => x86_64_variants(),
+        _ => &[],
+    };
+    [arch.platforms.get(..1).unwrap_or_default(), variants].concat()
 }
 
 /// Does this processor lack ARMv7, as the Raspberry Pi Zero?
@@ -28,7 +26,7 @@ fn is_armv6() -> bool {
 
 /// The micro-architecture levels of the x86-64 psABI (section 3.1.1) that this processor has.
 #[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
-fn x86_64_variants() -> Vec<&'static str> {
+fn x86_64_variants() -> &'static [&'static str] {
     use std::arch::is_x86_feature_detected as has;
     let v2 = has!("sse3")
         && has!("ssse3")
@@ -45,16 +43,16 @@ fn x86_64_variants() -> Vec<&'static str> {
         && has!("fma")
         && has!("lzcnt")
         && has!("movbe");
-    [(v2, "linux/amd64/v2"), (v3, "linux/amd64/v3")]
-        .into_iter()
-        .filter(|(has, _)| *has)
-        .map(|(_, name)| name)
-        .collect()
+    match (v2, v3) {
+        (_, true) => &["linux/amd64/v2", "linux/amd64/v3"],
+        (true, false) => &["linux/amd64/v2"],
+        (false, false) => &[],
+    }
 }
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "x86")))]
-const fn x86_64_variants() -> Vec<&'static str> {
-    Vec::new()
+const fn x86_64_variants() -> &'static [&'static str] {
+    &[]
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
         }
         Outcome::Checked { results } => {
             let row = |a: &CheckResult| {
-                [
+                vec![
                     a.name.to_owned(),
                     by_text(&a.by),
                     milliseconds(a.took),
@@ -89,11 +89,12 @@ fn indented(text: &str) -> String {
 }
 
 /// Columns as wide as their contents, without trailing spaces.
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
+fn table(rows: &[Vec<String>]) -> String {
     let mut out = String::new();
-    let rows: Vec<_> = rows.iter().map(|row| row.each_ref().map(|cell| printable(cell))).collect();
+    let shown = |row: &Vec<String>| row.iter().map(|cell| printable(cell).into_owned()).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(shown).collect();
     let width = |i: usize| rows.iter().map(|r| r[i].chars().count()).max().unwrap_or(0);
-    let widths: Vec<_> = (0..N).map(width).collect();
+    let widths: Vec<_> = (0..rows.first().map_or(0, Vec::len)).map(width).collect();
     for row in &rows {
         let line: String = row.iter().zip(&widths).map(|(cell, w)| format!("{cell:w$}  ")).collect();
         out.push_str(line.trim_end());
@@ -103,10 +104,11 @@ fn table<const N: usize>(rows: &[[String; N]]) -> String {
 }
 
 fn listing(entries: &[Entry], enabled: bool) -> String {
-    let header = ["NAME", "STATE", "FLAGS", "ARCHITECTURE", "OWNER", "INTERPRETER"].map(str::to_owned);
+    let header =
+        ["NAME", "STATE", "FLAGS", "ARCHITECTURE", "OWNER", "INTERPRETER"].map(str::to_owned).to_vec();
     let rows = entries.iter().map(|e| {
         let state = if e.enabled { "enabled" } else { "disabled" };
-        [
+        vec![
             e.name.clone(),
             state.into(),
             dash(&e.flags),
@@ -144,7 +146,7 @@ fn targets(lines: &[TargetResult], dry_run: bool, in_user_namespace: bool) -> St
                 (_, Some(took)) => format!("runs ({})", milliseconds(took)),
                 (_, None) => String::new(),
             };
-            [l.name.clone(), word(l.state, dry_run).to_owned(), flags, interpreter, proof]
+            vec![l.name.clone(), word(l.state, dry_run).to_owned(), flags, interpreter, proof]
         })
         .collect();
     let mut out = table(&rows);
