@@ -144,12 +144,7 @@ impl Binfmt {
 
     /// Removes the handler of that name if `is_expected` accepts it, and returns it. Comparing and removing use one descriptor, which
     /// stays with that entry even if another one takes its name, so no lock is needed.
-    pub(crate) fn remove(
-        &self,
-        name: impl AsRef<OsStr>,
-        is_expected: impl FnOnce(&Entry) -> bool,
-    ) -> Result<Option<Entry>> {
-        let name = name.as_ref();
+    pub(crate) fn remove(&self, name: &OsStr, is_expected: &dyn Fn(&Entry) -> bool) -> Result<Option<Entry>> {
         let shown = name.to_string_lossy();
         let open = || {
             let mut file = self.open(name, OpenOptions::new().read(true).write(true))?;

@@ -240,7 +240,7 @@ impl Held {
     fn finish(self, mount: &mut BinfmtMount, report: &mut Report) -> Result<()> {
         let (undo, binfmt) = (self.undo, mount.binfmt().clone());
         let Some((old, _)) = &undo.replaced else {
-            return binfmt.remove(&undo.rule.name, |entry| undo.is_of(entry)).map(drop);
+            return binfmt.remove(undo.rule.name.as_ref(), &|entry| undo.is_of(entry)).map(drop);
         };
         let registrar = binfmt.lock()?;
         match binfmt.entry(&old.name)? {

@@ -39,7 +39,7 @@ pub(super) fn remove(request: &Remove, report: &mut Report) -> Done {
     }
     let (mut results, mut held) = (Vec::new(), Vec::new());
     for name in names {
-        let done = if request.dry_run { binfmt.entry(&name) } else { binfmt.remove(&name, |_| true) };
+        let done = if request.dry_run { binfmt.entry(&name) } else { binfmt.remove(&name, &|_| true) };
         let state = match done {
             Ok(Some(entry)) => {
                 if entry.signature().is_some_and(|s| s.held) {

@@ -37,7 +37,7 @@ impl Undo {
     /// # Errors
     /// If the kernel refuses either, another's has the name of what it replaced, or the emulator of that can't be reached.
     pub(super) fn undo(self, mount: &mut BinfmtMount, registrar: &Registrar) -> Result<()> {
-        mount.binfmt().remove(&self.rule.name, |entry| self.is_of(entry))?;
+        mount.binfmt().remove(self.rule.name.as_ref(), &|entry| self.is_of(entry))?;
         let Some((old, file)) = self.replaced else { return Ok(()) };
         match mount.binfmt().entry(&old.name)? {
             None => restore(&old, file.as_ref(), mount, registrar),

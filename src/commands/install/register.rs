@@ -31,7 +31,8 @@ impl Site<'_> {
         let verdicts = probe::run_marked(&arches, self.signature.bytes());
         for ((job, trial), verdict) in tried.iter_mut().zip(verdicts) {
             let judged = job.judge(&verdict, trial.flags);
-            let removed = self.mount.binfmt().remove(&trial.name, |e| e.signature() == Some(self.signature));
+            let removed =
+                self.mount.binfmt().remove(trial.name.as_ref(), &|e| e.signature() == Some(self.signature));
             match judged.and_then(|took| removed.map(|_| took)) {
                 Ok(took) => job.proof = Some(took),
                 Err(error) => job.fail(error, report),
@@ -95,7 +96,7 @@ impl Site<'_> {
     ) -> Result<(Entry, Option<File>)> {
         let stand_in = Rule { name: self.name_beside(&rule.name), ..rule.clone() };
         self.registrar.register(&stand_in)?;
-        let removed = self.mount.binfmt().remove(&old.name, |e| *e == old);
+        let removed = self.mount.binfmt().remove(old.name.as_ref(), &|e| *e == old);
         let done = removed.and_then(|_| self.registrar.register(rule));
         if let Err(error) = done {
             let is_there = |name: &str| !matches!(self.mount.binfmt().entry(name), Ok(None));
@@ -155,7 +156,7 @@ impl Site<'_> {
         let matches = rule.for_probes(self.signature).matches;
         let trial = Entry { name: name.clone(), matches, has_mask: true, ..old.clone() };
         let restored = restore(&trial, file, &mut self.mount, &self.registrar);
-        let removed = self.mount.binfmt().remove(&name, |e| e.signature() == Some(self.signature));
+        let removed = self.mount.binfmt().remove(name.as_ref(), &|e| e.signature() == Some(self.signature));
         let refused = |e: Error| {
             let why = format!("the handler that is there could not be restored: {e}");
             Error::new(Step::Register, old.name.as_str(), why)

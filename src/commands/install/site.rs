@@ -82,13 +82,14 @@ impl<'a> Site<'a> {
 
     pub(super) fn clear_trials(&self, job: &Job) -> Result<()> {
         let mut trials = self.left_over(job).filter(|e| e.is_trial());
-        trials.try_for_each(|trial| self.mount.binfmt().remove(&trial.name, |e| e == trial).map(drop))
+        trials
+            .try_for_each(|trial| self.mount.binfmt().remove(trial.name.as_ref(), &|e| e == trial).map(drop))
     }
 
     /// Removes the stand-ins of interrupted runs where a new handler takes their programs.
     pub(super) fn clear_stand_ins(&self, jobs: &[Job], report: &mut Report) {
         for old in jobs.iter().filter(|job| job.is_new()).flat_map(|job| self.left_over(job)) {
-            report.errors.extend(self.mount.binfmt().remove(&old.name, |e| e == old).err());
+            report.errors.extend(self.mount.binfmt().remove(old.name.as_ref(), &|e| e == old).err());
         }
     }
 
@@ -102,7 +103,7 @@ impl<'a> Site<'a> {
 
     pub(super) fn clear_stand_in(&self, stand_in: &Rule, report: &mut Report) {
         // If it stays, that is an error, but the rest is done.
-        let removed = self.mount.binfmt().remove(&stand_in.name, |e| e.is(stand_in));
+        let removed = self.mount.binfmt().remove(stand_in.name.as_ref(), &|e| e.is(stand_in));
         report.errors.extend(removed.err());
     }
 
