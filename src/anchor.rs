@@ -30,8 +30,8 @@ use nix::unistd::read;
 
 use crate::binfmt::{Binfmt, LOCK_PATIENCE, USUAL_DIR};
 use crate::error::{Cause, Error, Result, Step};
-use crate::mounts::{self, Instance, own_path};
-use crate::sys;
+use crate::mounts::{self, Instance};
+use crate::sys::{self, own_path};
 use crate::userns::Namespaces;
 
 /// How long a binfmt_misc that no qus holds is watched: longer than another tool holds its mount while it registers.

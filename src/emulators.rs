@@ -6,7 +6,6 @@
 use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read, Seek};
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::OnceLock;
@@ -19,6 +18,7 @@ use sha2::{Digest, Sha256};
 use crate::arch::{ARCHES, Arch, PREFIX};
 use crate::elf::{Executable, Flaw, HEAD_LEN, Machine};
 use crate::error::{Error, Result, Step};
+use crate::sys::own_path;
 
 /// The name of the file that lists the digests.
 pub const SUMS: &str = "SHA256SUMS";
@@ -246,7 +246,7 @@ impl EmulatorDir {
         // and drops it; without it, opening a FIFO would block forever.
         let real = |path: &Path| -> std::io::Result<PathBuf> {
             let file = open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
-            std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))
+            std::fs::read_link(own_path(&file))
         };
         if self.links.iter().any(|link| link == name) {
             return real(&self.path_inside(name)?);

@@ -20,7 +20,7 @@ use nix::unistd::{chroot, mkdir, symlinkat};
 use crate::binfmt::USUAL_DIR;
 use crate::error::{Cause, Error, Result, Step};
 use crate::selinux;
-use crate::sys::{self, mount};
+use crate::sys::{self, mount, own_path};
 
 /// Mount points, in the order of preference: that of the image, then one that every kernel with binfmt_misc has.
 const MOUNT_POINTS: [&str; 2] = ["/qus/anchor", USUAL_DIR];
@@ -365,11 +365,6 @@ fn unescaped(shown: &[u8]) -> PathBuf {
         rest = &after[if byte.is_some() { 3 } else { 0 }..];
     }
     PathBuf::from(OsString::from_vec(path))
-}
-
-/// The path to an open file, for this process only.
-pub(crate) fn own_path(fd: &impl AsRawFd) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
 }
 
 #[cfg(test)]

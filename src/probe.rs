@@ -8,10 +8,9 @@
 
 mod programs;
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::fs::File;
 use std::io::ErrorKind;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
@@ -26,7 +25,7 @@ use crate::error::{Cause, Error, Step};
 use crate::host::{self, Confinement};
 use crate::rule::Entry;
 use crate::selinux;
-use crate::sys::{self, CHILD_LIMIT, Change, KILL_LIMIT};
+use crate::sys::{self, CHILD_LIMIT, Change, KILL_LIMIT, errno_of};
 
 /// How many run concurrently: more gains nothing (docs/probes.md).
 const WIDTH: usize = 4;
@@ -299,9 +298,8 @@ pub(crate) fn run_marked(arches: &[&Arch], mark: Mark) -> Vec<Verdict> {
 pub(crate) fn run_by(emulator: &File, arch: &Arch) -> Verdict {
     let started = Instant::now();
     let run = || {
-        let program = sys::program_in_memory(program(arch)).map_err(errno_of)?;
-        let path =
-            CString::new(format!("/proc/self/fd/{}", program.as_raw_fd())).map_err(|_| Errno::EINVAL)?;
+        let program = sys::program_in_memory(program(arch))?;
+        let path = sys::c_path(&sys::own_path(&program))?;
         let (code, line) = sys::exit_of(emulator, &[c"qemu", &path], started + CHILD_LIMIT)?;
         Ok((code, without_path(&line, &program)))
     };
@@ -440,7 +438,7 @@ pub(crate) fn is_runnable(machine: Machine) -> bool {
 }
 
 fn start(index: usize, program: &[u8], challenge: &Challenge, limit: Duration) -> Result<Running, Errno> {
-    let program = sys::program_in_memory(program).map_err(errno_of)?;
+    let program = sys::program_in_memory(program)?;
     let started = Instant::now();
     let (pid, refused) = sys::spawn_traced(&program, challenge.argv0)?;
     let until = started + limit;
@@ -506,7 +504,7 @@ fn said(child: &Running, challenge: &Challenge, code: i32) -> String {
 
 /// What was said about a program in memory, without its path, which nobody else knows.
 fn without_path(line: &str, program: &File) -> String {
-    line.replace(&format!("/proc/self/fd/{}: ", program.as_raw_fd()), "")
+    line.replace(&format!("{}: ", sys::own_path(program).display()), "")
 }
 
 /// What the kernel has loaded into a child that is stopped at its first instruction; unknown where /proc doesn't show it.
@@ -521,10 +519,6 @@ fn loaded(pid: Pid, program: &File) -> Result<RanBy, Errno> {
     let identity = |file: &File| file.metadata().map(|m| (m.dev(), m.ino())).map_err(errno_of);
     let is_program = identity(&exe)? == identity(program)?;
     Ok(if is_program { RanBy::Kernel } else { RanBy::Interpreter(exe) })
-}
-
-fn errno_of(error: std::io::Error) -> Errno {
-    Errno::from_raw(error.raw_os_error().unwrap_or(Errno::EIO as i32))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::io::{Read, Seek, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -32,6 +32,21 @@ const OUTPUT_MAX: u64 = 64 * 1024;
 
 /// How much of a line on stderr is worth telling, in characters.
 const LINE_MAX: usize = 200;
+
+/// The path to an open file, for this process only, and a child that inherits the file.
+pub(crate) fn own_path(file: &impl AsRawFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+/// As the kernel takes it.
+pub(crate) fn c_path(path: &Path) -> Result<CString, Errno> {
+    CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)
+}
+
+/// The kernel's answer in that error, or EIO.
+pub(crate) fn errno_of(error: std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
 
 /// mount(2), compiled once: nix's is generic. Where the kernel needs no source, it ignores it.
 pub(crate) fn mount(
@@ -126,9 +141,9 @@ pub(crate) fn may_write_code() -> bool {
 ///
 /// # Errors
 /// EACCES if the sysctl `vm.memfd_noexec` forbids it, ENOMEM, EMFILE.
-pub(crate) fn program_in_memory(bytes: &[u8]) -> std::io::Result<File> {
+pub(crate) fn program_in_memory(bytes: &[u8]) -> Result<File, Errno> {
     let mut file = file_in_memory(c"qus-probe", MFdFlags::from_bits_retain(libc::MFD_EXEC))?;
-    file.write_all(bytes)?;
+    file.write_all(bytes).map_err(errno_of)?;
     Ok(file)
 }
 
@@ -149,10 +164,9 @@ const CHILD_STACK: usize = 16 * 1024;
 /// # Errors
 /// Of clone and pipe2: EAGAIN, ENOMEM, EMFILE.
 pub(crate) fn spawn_traced(program: &File, argv0: u8) -> Result<(Pid, Option<Errno>), Errno> {
-    let path = CString::new(format!("/proc/self/fd/{}", program.as_raw_fd())).map_err(|_| Errno::EINVAL)?;
     let argv0 = [argv0, 0];
     let argv0 = CStr::from_bytes_with_nul(&argv0).map_err(|_| Errno::EINVAL)?;
-    spawn(&path, &[argv0], Io::Traced)
+    spawn(&own_path(program), &[argv0], Io::Traced)
 }
 
 /// The stdout of a program with these arguments, `argv[0]` included, and no environment.
@@ -163,8 +177,8 @@ pub(crate) fn output_of(program: &Path, arguments: &[&CStr], until: Instant) -> 
     // Not a pipe: a process that inherits it could keep it open.
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
     let mut output = file_in_memory(c"qus-output", flags)?;
-    let path = CString::new(std::path::absolute(program)?.as_os_str().as_bytes())?;
-    let (child, refused) = spawn(&path, arguments, Io::Output(output.as_raw_fd()))?;
+    let program = std::path::absolute(program)?;
+    let (child, refused) = spawn(&program, arguments, Io::Output(output.as_raw_fd()))?;
     let code = wait_for_end(child, until)?;
     match refused {
         Some(errno) => return Err(errno.into()),
@@ -186,8 +200,7 @@ pub(crate) fn exit_of(program: &File, arguments: &[&CStr], until: Instant) -> Re
     // Not a pipe, as above.
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
     let mut errors = file_in_memory(c"qus-errors", flags)?;
-    let path = CString::new(format!("/proc/self/fd/{}", program.as_raw_fd())).map_err(|_| Errno::EINVAL)?;
-    let (child, refused) = spawn(&path, arguments, Io::Errors(errors.as_raw_fd()))?;
+    let (child, refused) = spawn(&own_path(program), arguments, Io::Errors(errors.as_raw_fd()))?;
     let code = wait_for_end(child, until)?;
     if let Some(errno) = refused {
         return Err(errno);
@@ -219,9 +232,8 @@ pub(crate) fn raise_limit_on_files() -> u64 {
 /// Those of starting it; any errno of execve but ENOEXEC.
 pub(crate) fn executes_any(programs: Vec<Vec<u8>>, until: Instant) -> std::io::Result<bool> {
     let file = program_in_memory(b"")?;
-    let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
     let contents: Vec<_> = programs.into_iter().map(|bytes| (file.as_raw_fd(), bytes)).collect();
-    let (child, refused) = spawn_any(&path, &[c"qus"], Io::None, &contents)?;
+    let (child, refused) = spawn_any(&own_path(&file), &[c"qus"], Io::None, &contents)?;
     // One was executed, however it ended.
     let _ = wait_for_end(child, until);
     match refused {
@@ -270,17 +282,18 @@ enum Io {
 
 /// Starts a program. Returns the child, and the error of execve, if any. As with vfork(2), this thread waits until then: copying its
 /// memory would cost more than everything that the child does.
-fn spawn(path: &CStr, arguments: &[&CStr], io: Io) -> Result<(Pid, Option<Errno>), Errno> {
+fn spawn(path: &Path, arguments: &[&CStr], io: Io) -> Result<(Pid, Option<Errno>), Errno> {
     spawn_any(path, arguments, io, &[])
 }
 
 /// The same. If there are contents, they are written to the file in turn, until one can be executed.
 fn spawn_any(
-    path: &CStr,
+    path: &Path,
     arguments: &[&CStr],
     io: Io,
     contents: &[(RawFd, Vec<u8>)],
 ) -> Result<(Pid, Option<Errno>), Errno> {
+    let path = c_path(path)?;
     let arguments: Vec<_> =
         arguments.iter().map(|a| a.as_ptr()).chain(std::iter::once(std::ptr::null())).collect();
     // Closed by execve. Not in shared memory: under qemu-user, the following is a fork.
@@ -291,14 +304,14 @@ fn spawn_any(
         // has prepared them.
         let errno = unsafe {
             confine(parent, io);
-            let mut errno = if contents.is_empty() { execute(path, &arguments) } else { libc::ENOEXEC };
+            let mut errno = if contents.is_empty() { execute(&path, &arguments) } else { libc::ENOEXEC };
             for (file, bytes) in contents {
                 if errno != libc::ENOEXEC {
                     break;
                 }
                 libc::ftruncate(*file, 0);
                 libc::pwrite(*file, bytes.as_ptr().cast(), bytes.len(), 0);
-                errno = execute(path, &arguments);
+                errno = execute(&path, &arguments);
             }
             errno
         };
@@ -478,13 +491,14 @@ fn run_in_child(limit: Duration, work: impl FnOnce() -> i32) -> Result<i32, Errn
 /// # Errors
 /// As for [`in_child`].
 pub(crate) fn run_setuid(program: &[u8], argv0: u8, owner: u32, at: &str) -> Result<i32, Errno> {
-    run_in_child(CHILD_LIMIT, || match program_on_tmpfs(program, owner, at, "probe") {
+    let prepare = || c_path(&program_on_tmpfs(program, owner, at, "probe").map_err(errno_of)?);
+    run_in_child(CHILD_LIMIT, || match prepare() {
         Ok(path) => {
             let argv0 = [argv0, 0];
             // SAFETY: this is a child; the strings end with NUL, and their list with NULL.
             unsafe { execute(&path, &[argv0.as_ptr().cast(), std::ptr::null()]) }
         }
-        Err(error) => error.raw_os_error().unwrap_or(libc::EIO),
+        Err(errno) => errno as i32,
     })
 }
 
@@ -494,11 +508,7 @@ pub(crate) fn run_setuid(program: &[u8], argv0: u8, owner: u32, at: &str) -> Res
 /// # Errors
 /// As for [`in_child`].
 pub(crate) fn can_start(bytes: &[u8], name: &str, at: &str) -> Result<(), Errno> {
-    let code = run_in_child(CHILD_LIMIT, || match program_on_tmpfs(bytes, 0, at, name) {
-        Ok(path) => start(&path).map_or_else(|errno| errno as i32, |()| 0),
-        Err(error) => error.raw_os_error().unwrap_or(libc::EIO),
-    })?;
-    if code == 0 { Ok(()) } else { Err(Errno::from_raw(code)) }
+    in_child(|| start(&program_on_tmpfs(bytes, 0, at, name).map_err(errno_of)?))
 }
 
 /// Would the kernel execute this file? What it has loaded is ended before its first instruction.
@@ -506,26 +516,26 @@ pub(crate) fn can_start(bytes: &[u8], name: &str, at: &str) -> Result<(), Errno>
 /// # Errors
 /// Those of starting it, and of execve.
 pub(crate) fn see_whether_executed(file: &File) -> Result<(), Errno> {
-    start(&CString::new(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(|_| Errno::EINVAL)?)
+    start(&own_path(file))
 }
 
-fn start(path: &CStr) -> Result<(), Errno> {
+fn start(path: &Path) -> Result<(), Errno> {
     let (child, refused) = spawn(path, &[c"qus"], Io::Traced)?;
     end(child);
     let _ = wait_for_end(child, Instant::now() + KILL_LIMIT);
     refused.map_or(Ok(()), Err)
 }
 
-fn program_on_tmpfs(program: &[u8], owner: u32, at: &str, name: &str) -> std::io::Result<CString> {
+fn program_on_tmpfs(program: &[u8], owner: u32, at: &str, name: &str) -> std::io::Result<PathBuf> {
     unshare(CloneFlags::CLONE_NEWNS)?;
     make_mounts_private()?;
     mount("qus", Path::new(at), Some("tmpfs"), MsFlags::MS_NODEV, Some("mode=755,size=64k"))?;
-    let path = format!("{at}/{name}");
+    let path = Path::new(at).join(name);
     std::fs::write(&path, program)?;
     std::os::unix::fs::chown(&path, Some(owner), None)?;
     // After chown, which clears the setuid bit.
     std::fs::set_permissions(&path, Permissions::from_mode(0o4755))?;
-    Ok(CString::new(path)?)
+    Ok(path)
 }
 
 /// Executes a program with these arguments and no environment; returns the errno if that fails.

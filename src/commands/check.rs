@@ -1,7 +1,5 @@
 //! Checks whether programs of the targets run here.
 
-use std::os::fd::AsRawFd;
-use std::path::Path;
 use std::time::Instant;
 
 use nix::errno::Errno;
@@ -55,5 +53,5 @@ fn is_taken_by_none(verdict: &Verdict) -> bool {
 /// The first line that an interpreter prints for `--version`. The open file is executed, wherever its path is.
 fn version_of(by: &RanBy, until: Instant) -> Option<String> {
     let RanBy::Interpreter(file) = by else { return None };
-    said_by(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())), "qemu", until)
+    said_by(&sys::own_path(file), "qemu", until)
 }

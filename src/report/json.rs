@@ -37,8 +37,8 @@ pub(super) fn document<'a>(
                 fields.push(("handlers", Json::list(entries.iter().map(handler))));
             }
             Outcome::Status { supported, emulators } => {
-                fields.push(("supported", Json::list(supported.iter().map(|p| Json::text(*p)))));
-                fields.push(("emulators", Json::list(emulators.iter().map(Json::text))));
+                fields.push(("supported", Json::texts(supported)));
+                fields.push(("emulators", Json::texts(emulators)));
             }
             Outcome::Targets { .. } if fields.iter().any(|(key, _)| *key == "targets") => {}
             Outcome::Targets { dry_run, .. } => {
@@ -78,7 +78,7 @@ pub(super) fn document<'a>(
             }
             Outcome::Verified { targets, files, bytes, hashed, took } => {
                 let verified = vec![
-                    ("targets", Json::list(targets.iter().map(|t| Json::text(*t)))),
+                    ("targets", Json::texts(targets)),
                     ("files", Json::Number(*files as u64)),
                     ("bytes", Json::Number(*bytes)),
                     ("hashed", Json::Bool(*hashed)),
@@ -109,7 +109,7 @@ pub(super) fn document<'a>(
             }
         }
     }
-    fields.push(("notes", Json::list(report.notes.iter().map(Json::text))));
+    fields.push(("notes", Json::texts(&report.notes)));
     let error = |e: &Error| {
         Json::Object(vec![("message", Json::Text(e.to_string())), ("hint", Json::or_null(e.hint.clone()))])
     };

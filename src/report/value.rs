@@ -21,6 +21,10 @@ impl Json {
         Self::List(items.into_iter().collect())
     }
 
+    pub(super) fn texts(items: &[impl AsRef<str>]) -> Self {
+        Self::list(items.iter().map(|text| Self::text(text.as_ref())))
+    }
+
     pub(super) fn or_null(value: Option<impl Into<String>>) -> Self {
         value.map_or(Self::Null, Self::text)
     }

@@ -194,8 +194,8 @@ pub(super) fn check(
     let mut jobs: Vec<_> = jobs.iter_mut().filter(is_here).collect();
     let Some(dir) = dir.filter(|_| !jobs.is_empty()) else { return };
     let mut files: Vec<_> = jobs.iter().map(|job| (job.file.clone(), job.opened.clone())).collect();
-    files.sort_unstable();
-    files.dedup();
+    files.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    files.dedup_by(|a, b| a.0 == b.0);
     let checked = check_all(dir, &files, options.persistent);
     for job in &mut jobs {
         let mut found = checked.iter().filter(|(at, _)| files[*at].0 == job.file);
