@@ -21,7 +21,7 @@ use crate::outcome::{Finding, Grade, Outcome, Report};
 use crate::plan::covers;
 use crate::probe::{self, Native, RanBy, Surveyed, Verdict};
 use crate::request::{Export, Format, HandlerOptions, Targets};
-use crate::rule::{Entry, Flags, Match, Owner, Rule};
+use crate::rule::{Entry, Flags, Match, Owner};
 use crate::userns::Namespaces;
 
 fn finding(about: &str, grade: Grade, seen: impl Into<String>, remedy: Option<&str>) -> Finding {
@@ -191,36 +191,39 @@ fn flushing(place: Namespaces, entries: &[Entry]) -> Option<Finding> {
     let mut groups: Vec<(String, String)> = Vec::new();
     let (mut all, mut is_exported) = (String::new(), true);
     for (e, arch) in &lost {
-        let target = arch.target;
         // Two handlers of a target come back as one.
-        if all.split(' ').any(|name| name == target) {
+        if all.split(' ').any(|name| name == arch.target) {
             continue;
         }
-        let add = |names: &mut String| *names = format!("{names} {target}").trim_start().to_owned();
-        add(&mut all);
+        all = all + " " + arch.target;
         is_exported = is_exported && is_exported_from(dir, e, arch);
         let options = options(e, arch);
         match groups.iter_mut().find(|(o, _)| *o == options) {
-            Some((_, names)) => add(names),
-            None => groups.push((options, target.to_owned())),
+            Some((_, names)) => *names = format!("{names} {}", arch.target),
+            None => groups.push((options, format!(" {}", arch.target))),
         }
     }
     let each = |before: &str, between: &str| {
-        groups.iter().map(|(o, names)| format!("{before}{o}{names}")).collect::<Vec<_>>().join(between)
+        let mut text = String::new();
+        for (options, names) in &groups {
+            let between = if text.is_empty() { "" } else { between };
+            text = text + between + before + options + names;
+        }
+        text
     };
     let has_file = |dir: &&str| std::fs::read_dir(dir).is_ok_and(|mut files| files.next().is_some());
     let seen = if BINFMT_D.iter().any(has_file) || !kept.is_empty() {
-        format!("a restart of systemd-binfmt, as by packages, removes {all}")
+        format!("a restart of systemd-binfmt, as by packages, removes{all}")
     } else {
         format!(
-            "systemd-binfmt has no files, and does nothing; with a file from a package, it will remove {all}"
+            "systemd-binfmt has no files, and does nothing; with a file from a package, it will remove{all}"
         )
     };
     let remedy = match dir.to_str().and_then(quoted).filter(|_| is_exported) {
         Some(dir) => {
             let to = BINFMT_D[0];
             let mkdir = if Path::new(to).exists() { "" } else { "mkdir -p /etc/binfmt.d && " };
-            let lines = each(&format!("qus export binfmt.d --path {dir} -e {to} "), " && ");
+            let lines = each(&format!("qus export binfmt.d --path {dir} -e {to}"), " && ");
             format!("{mkdir}{lines}")
         }
         None => {
@@ -230,12 +233,12 @@ fn flushing(place: Namespaces, entries: &[Entry]) -> Option<Finding> {
                 true => String::new(),
                 // A unit of this kind may start several programs.
                 false => format!(
-                    "sed -i 's/\\(ExecStart=.* install \\).*/{}/' /etc/systemd/system/qus.service && ",
+                    "sed -i 's/\\(ExecStart=.* install\\).*/{}/' /etc/systemd/system/qus.service && ",
                     each("\\1", "\\n")
                 ),
             };
             format!(
-                "qus export systemd {engine}--image IMAGE -e /etc/systemd/system {all} && {edit}\
+                "qus export systemd {engine}--image IMAGE -e /etc/systemd/system{all} && {edit}\
                  systemctl enable --now qus # IMAGE: the image of qus that you use"
             )
         }
@@ -243,16 +246,20 @@ fn flushing(place: Namespaces, entries: &[Entry]) -> Option<Finding> {
     Some(finding("systemd", Grade::Warning, seen, Some(&remedy)))
 }
 
-/// The options, each with a blank after it, by which a handler comes back with its flags.
+/// The options, each after a blank, by which a handler comes back with its flags.
 fn options(e: &Entry, arch: &Arch) -> String {
     let (wanted, usual) = (Flags::parse(&e.flags), rule(arch, &HandlerOptions::default(), None).flags);
-    let flags = [
-        ("persistent", wanted.fix_binary, usual.fix_binary),
-        ("credentials", wanted.credentials, usual.credentials),
-        ("preserve-argv0", wanted.preserve_argv0, usual.preserve_argv0),
-    ];
-    let changed = flags.iter().filter(|(_, is_set, usual)| is_set != usual);
-    changed.map(|(name, is_set, _)| format!("--{name} {} ", if *is_set { "yes" } else { "no" })).collect()
+    let mut options = String::new();
+    for (option, is_set, usual) in [
+        (" --persistent", wanted.fix_binary, usual.fix_binary),
+        (" --credentials", wanted.credentials, usual.credentials),
+        (" --preserve-argv0", wanted.preserve_argv0, usual.preserve_argv0),
+    ] {
+        if is_set != usual {
+            options = options + option + if is_set { " yes" } else { " no" };
+        }
+    }
+    options
 }
 
 /// Would `qus export binfmt.d` write this handler, with the flags and the emulator that it has?
@@ -274,8 +281,9 @@ fn is_exported_from(dir: &Path, e: &Entry, arch: &Arch) -> bool {
         dry_run: true,
     };
     let Ok(Outcome::Printed { files, .. }) = export(&request, &mut Report::default()) else { return false };
-    let same = Rule { interpreter: e.interpreter.clone(), ..rule(arch, &request.options, None) };
-    same.line().is_ok_and(|line| files.iter().any(|(_, text)| text.trim_end() == line))
+    // After its interpreter, a line has its flags.
+    let is_same = |line: &str| line.rsplit(line.chars().next().unwrap_or(':')).nth(1) == Some(&e.interpreter);
+    files.iter().any(|(_, line)| is_same(line))
 }
 
 /// The finding about a handler.
