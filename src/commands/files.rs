@@ -1,7 +1,7 @@
 //! Writes files to a directory, or prints them.
 
 use std::ffi::OsString;
-use std::fs::OpenOptions;
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
 
-use crate::error::{Error, Result, Step};
+use crate::error::{Error, Step};
 use crate::outcome::{Outcome, Report, Separator};
 
 /// Writes files to the directory `to`, or only shows them (`dry_run`); without a directory, prints them.
@@ -24,37 +24,46 @@ pub(super) fn deliver(
     let Some(dir) = to else {
         return Outcome::Printed { files, separator };
     };
-    let mut done = Vec::new();
+    let (mut done, mut nameless) = (Vec::new(), Vec::new());
     for (name, text) in files {
         let path = dir.join(name);
-        let written = if dry_run { see_whether_written(dir, &path) } else { write(&path, &text) };
+        let written = match dry_run {
+            true => rehearse(dir, &path, &text).map(|file| nameless.extend(file)),
+            false => write(&path, &text),
+        };
         match written {
             Ok(()) => done.push((path, dry_run.then_some(text))),
-            Err(error) => report.errors.push(error),
+            Err(e) => report.errors.push(Error::at(Step::Write, &path, e)),
         }
     }
     Outcome::Files { files: done }
 }
 
-/// Would it be written?
-fn see_whether_written(dir: &Path, path: &Path) -> Result<()> {
-    // A name in it, so that a file isn't taken for a directory.
-    let seen = access(&dir.join("."), AccessFlags::W_OK | AccessFlags::X_OK).and_then(|()| {
-        let is_dir = path.symlink_metadata().is_ok_and(|there| there.is_dir());
-        if is_dir { Err(Errno::EISDIR) } else { Ok(()) }
-    });
-    seen.map_err(|e| Error::at(Step::Write, path, e))
+/// Writes it to a file without a name, as long as that takes the place of a new one. Where there can be none, only permissions are seen.
+fn rehearse(dir: &Path, path: &Path, text: &str) -> std::io::Result<Option<File>> {
+    let there = path.symlink_metadata();
+    if there.as_ref().is_ok_and(Metadata::is_dir) {
+        return Err(Errno::EISDIR.into());
+    }
+    let mut options = OpenOptions::new();
+    match options.write(true).mode(0o600).custom_flags(libc::O_TMPFILE).open(dir) {
+        Ok(mut file) => file.write_all(text.as_bytes()).map(|()| there.is_err().then_some(file)),
+        // This file system has none, or this kernel.
+        Err(e) if [libc::EOPNOTSUPP, libc::EISDIR].map(Some).contains(&e.raw_os_error()) => {
+            Ok(access(dir, AccessFlags::W_OK | AccessFlags::X_OK).map(|()| None)?)
+        }
+        Err(e) => Err(e),
+    }
 }
 
 /// Writes a file atomically, by a temporary name that nobody can predict. Scripts become executable. A symlink of that name is
 /// replaced, not followed.
-fn write(path: &Path, text: &str) -> Result<()> {
+fn write(path: &Path, text: &str) -> std::io::Result<()> {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     name.push(format!(".{}-{}.qus-new", std::process::id(), now.subsec_nanos()));
-    let written = replace(path, &path.with_file_name(name), text);
-    written.map_err(|e| Error::at(Step::Write, path, e))
+    replace(path, &path.with_file_name(name), text)
 }
 
 /// Writes a file that is named `new` at first. It must not exist: another user who may write to that directory could have put a

@@ -239,3 +239,25 @@ SH
     s.step("removed-while qus -s -- --hold arm; qus remove");
     s.compare();
 }
+
+#[test]
+fn a_dry_run_of_export_ends_as_the_run() {
+    let Some(mut s) = Sandbox::new() else { return };
+    for (what, options, more) in [
+        ("full", "size=8k", "echo old >/full/qemu-arm.conf; echo other >/full/other"),
+        ("room for one", "size=8k", "echo other >/full/other"),
+        ("no inodes", "nr_inodes=2", ": >/full/other"),
+        ("read-only", "ro", ":"),
+        ("a directory of that name", "size=1m", "mkdir /full/qemu-s390x.conf"),
+    ] {
+        s.quietly(&format!("mkdir -p /full; mount -t tmpfs -o {options} t /full; {more}"));
+        for run in ["--dry-run", ""] {
+            s.step(&format!(
+                "# {what}\nqus export binfmt.d --path /qus/bin -e /full {run} arm s390x | cut -d : -f 1"
+            ));
+        }
+        s.quietly("umount /full");
+    }
+    s.step("(ulimit -f 0; qus export binfmt.d --path /qus/bin -e /tmp --dry-run arm | cut -d : -f 1)");
+    s.compare();
+}
