@@ -14,6 +14,7 @@ use nix::errno::Errno;
 
 use crate::error::{Cause, Error, Result, Step};
 use crate::rule::{Entry, Rule};
+use crate::sys;
 
 /// The usual mount point.
 pub(crate) const USUAL_DIR: &str = "/proc/sys/fs/binfmt_misc";
@@ -49,16 +50,18 @@ impl Binfmt {
         &self.dir
     }
 
-    /// Opens one of its files, and none of another file system that is mounted over that. (A read-only `status`, as WSL may have, is of
-    /// the same one.)
+    /// Opens one of its files, and nothing that is mounted over that. (A read-only `status`, as WSL may have, is the same file.)
     fn open(&self, name: impl AsRef<Path>, how: &OpenOptions) -> std::io::Result<File> {
         let path = self.dir.join(name);
         let file = how.open(&path)?;
-        match (file.metadata(), self.dir.metadata()) {
-            (Ok(opened), Ok(dir)) if opened.dev() != dir.dev() => {
-                Err(std::io::Error::other(format!("something else is mounted over {}", path.display())))
-            }
-            _ => Ok(file),
+        let dir = File::open(&self.dir)?;
+        let is_over = match path.ends_with("status") {
+            true => file.metadata()?.dev() != dir.metadata()?.dev(),
+            false => sys::mount_of(&file) != sys::mount_of(&dir),
+        };
+        match is_over {
+            true => Err(std::io::Error::other(format!("something else is mounted over {}", path.display()))),
+            false => Ok(file),
         }
     }
 

@@ -312,17 +312,11 @@ pub(crate) fn are_shared_with(table: &str) -> bool {
 /// Has this file been opened through a mount of this mount namespace? `true` if unknown.
 pub(crate) fn is_mounted_here(file: &File) -> bool {
     // The root directory's is not in the table if that is no mount point (chroot).
-    let root = || number_of(&File::open("/").ok()?);
-    let Some(number) = number_of(file) else { return true };
+    let root = || sys::mount_of(&File::open("/").ok()?);
+    let Some(number) = sys::mount_of(file) else { return true };
     let Ok(table) = std::fs::read("/proc/self/mountinfo") else { return true };
     let is_it = |line: &[u8]| line.split(|byte| *byte == b' ').next() == Some(number.as_bytes());
     root().is_none_or(|root| root == number) || table.split(|byte| *byte == b'\n').any(is_it)
-}
-
-/// The number of the mount that a file has been opened through (proc_pid_fdinfo(5)).
-fn number_of(file: &File) -> Option<String> {
-    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?;
-    info.lines().find_map(|line| line.strip_prefix("mnt_id:")).map(|number| number.trim().to_owned())
 }
 
 /// Where file systems of this type, or of any, are mounted in this namespace (proc_pid_mountinfo(5)).

@@ -351,6 +351,8 @@ SH
     s.step("over /mine register list 'remove --dry-run arm' 'install aarch64'");
     s.step("echo 0 >/mnt/status; over /mine status list status 'install aarch64' 'doctor -q'; echo 1 >/mnt/status");
     s.step("cat /mine; ls /mnt");
+    // Another file of the same binfmt_misc.
+    s.step("over /mnt/qemu-s390x qemu-arm list 'remove arm' 'install aarch64' 'doctor -q'; ls /mnt");
     // As in WSL.
     s.quietly("mount --bind /mnt/status /mnt/status; mount -o remount,ro,bind /mnt/status");
     s.step("over /mnt/status status list 'install aarch64'");
