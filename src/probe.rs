@@ -174,21 +174,25 @@ pub(crate) fn failure(arch: &Arch, verdict: &Verdict) -> Error {
     }
 }
 
-/// The limit that an emulator fails for: of address space, QEMU reserves 4 GiB for a 32-bit target, and 128 MiB for its code. With much
-/// less than that, the kernel can't load it, or it dies.
+/// The limit that an emulator fails for: of address space, QEMU reserves 4 GiB for a 32-bit target; of that and of data, 128 MiB for its
+/// code. With much less than that, the kernel can't load it, or it dies.
 pub(crate) fn limit_on(verdict: &Verdict) -> Option<String> {
     let is_about =
         |said: &String| ["guest_base", "address space", "allocate"].iter().any(|w| said.contains(w));
-    let enough: u64 = match verdict {
-        Verdict::Exited(_, said) if is_about(said) => 5 << 30,
-        Verdict::Unloadable | Verdict::Died(_) => 128 << 20,
+    let (space, data): (u64, u64) = match verdict {
+        Verdict::Exited(_, said) if is_about(said) => (5 << 30, 192 << 20),
+        Verdict::Unloadable | Verdict::Died(_) => (128 << 20, 128 << 20),
         _ => return None,
     };
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
-    let limit = limits.lines().find_map(|line| line.strip_prefix("Max address space"))?;
-    let bytes: u64 = limit.split_ascii_whitespace().next()?.parse().ok()?;
-    let hint = || format!("run it without the limit on address space (`ulimit -v` is {} here)", bytes >> 10);
-    (bytes < enough).then(hint)
+    let of = |(name, option, enough): (&str, char, u64)| {
+        let limit = limits.lines().find_map(|line| line.strip_prefix("Max ")?.strip_prefix(name))?;
+        let bytes: u64 = limit.split_ascii_whitespace().next()?.parse().ok()?;
+        let hint =
+            || format!("run it without the limit on {name} (`ulimit -{option}` is {} here)", bytes >> 10);
+        (bytes < enough).then(hint)
+    };
+    [("address space", 'v', space), ("data size", 'd', data)].into_iter().find_map(of)
 }
 
 /// Explains that programs in memory can't be executed, or that an emulator can't.

@@ -256,7 +256,7 @@ fn a_limit_on_the_size_of_files_ends_nothing_halfway() {
 }
 
 #[test]
-fn a_limit_on_address_space_is_named() {
+fn a_limit_on_memory_is_named() {
     let Some(mut s) = Sandbox::new() else { return };
     let limited = |kib: u32, run: &str| format!("ulimit -v {kib}; {run}");
     s.step(&limited(4_000_000, "qus install --dry-run arm"));
@@ -267,6 +267,7 @@ fn a_limit_on_address_space_is_named() {
     s.quietly("qus install arm aarch64");
     s.step(&limited(4_000_000, "qus check arm"));
     s.step(&limited(4_000_000, "qus doctor | grep -A 1 -E '^(warn|broken) '"));
+    s.step("ulimit -d 60000; qus check arm; qus doctor | grep -A 1 -E '^(warn|broken) '");
     s.step("qus check --quiet arm aarch64");
     s.compare();
 }
