@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -254,8 +253,9 @@ pub(crate) fn copy(file: &Path, to: &Path) -> Result<()> {
     }
     let copied = || {
         let mut from = File::open(file)?;
-        let mode = from.metadata()?.mode();
-        let mut to = File::options().write(true).create_new(true).mode(mode).open(to)?;
+        let mut to = File::options().write(true).create_new(true).open(to)?;
+        // Whatever the umask is.
+        to.set_permissions(from.metadata()?.permissions())?;
         // The standard library's copy would add 10 KB.
         let mut buffer = [0; 1 << 14];
         loop {
@@ -363,6 +363,8 @@ fn unescaped(shown: &[u8]) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     #[test]

@@ -258,3 +258,17 @@ fn systemd_binfmt_registers_the_same_from_exported_files() {
     assert_eq!(s.quietly(show), own);
     s.quietly("/foreign/busybox-aarch64 true && exit 1 || true");
 }
+
+#[test]
+fn a_narrow_umask_closes_no_emulator() {
+    let Some(mut s) = Sandbox::new() else { return };
+    // One that is mounted by itself is copied.
+    s.quietly(
+        "mkdir /own; : >/own/qemu-arm-static; mount --bind /qus/bin/qemu-arm-static /own/qemu-arm-static",
+    );
+    s.step("umask 777; qus install --path /own arm");
+    s.step(
+        "/foreign/busybox-arm sleep 60 & await cmp /proc/$!/exe /qus/bin/qemu-arm-static; stat -L -c %a /proc/$!/exe; kill $!",
+    );
+    s.compare();
+}
