@@ -46,7 +46,9 @@ fn prepare(targets: &Targets, options: &HandlerOptions) -> Result<()> {
         Some(allowed) => {
             error.hint(format!("the kernel must allow users their own namespaces: `sysctl {allowed}`"))
         }
-        None => error.hint("this requires Linux 6.7 and unprivileged user namespaces"),
+        None => {
+            error.hint("this requires Linux 6.7 and unprivileged user namespaces, which no chroot may make")
+        }
     };
     let (uid, gid) = sys::enter_user_namespace().map_err(hinted)?;
     let is_forbidden = |error: &Error| error.why == Cause::Errno(Errno::EPERM);

@@ -307,6 +307,7 @@ fn errors_of_qus_run_are_explained() {
              qus run --targets arm -- /bin/true"
         ));
     }
+    s.step("mkdir /all; mount --rbind / /all; chroot /all qus run --targets arm -- /bin/true");
     // The program is ended, as without qus.
     s.step("prlimit --fsize=0 qus run --targets arm -- sh -c 'echo >/tmp/list; echo not so' 2>&-");
     s.compare();
