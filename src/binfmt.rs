@@ -51,11 +51,12 @@ impl Binfmt {
     }
 
     /// Opens one of its files, and nothing that is mounted over that. (A read-only `status`, as WSL may have, is the same file.)
-    fn open(&self, name: impl AsRef<Path>, how: &OpenOptions) -> std::io::Result<File> {
+    #[inline(never)]
+    fn open(&self, name: &OsStr, how: &OpenOptions) -> std::io::Result<File> {
         let path = self.dir.join(name);
         let file = how.open(&path)?;
         let dir = File::open(&self.dir)?;
-        let is_over = match path.ends_with("status") {
+        let is_over = match name == "status" {
             true => file.metadata()?.dev() != dir.metadata()?.dev(),
             false => sys::mount_of(&file) != sys::mount_of(&dir),
         };
@@ -89,7 +90,7 @@ impl Binfmt {
     /// [`Step::List`].
     pub(crate) fn is_enabled(&self) -> Result<bool> {
         let mut status = Vec::new();
-        let opened = self.open("status", OpenOptions::new().read(true));
+        let opened = self.open("status".as_ref(), OpenOptions::new().read(true));
         opened.and_then(|mut file| file.read_to_end(&mut status)).map_err(|e| self.error(Step::List, e))?;
         Ok(status.starts_with(b"enabled"))
     }
@@ -167,7 +168,7 @@ impl Binfmt {
 
     /// Has another qus locked it? Not, as far as is known, if this one can't.
     pub(crate) fn is_locked(&self) -> bool {
-        let register = self.open("register", OpenOptions::new().write(true));
+        let register = self.open("register".as_ref(), OpenOptions::new().write(true));
         register.is_ok_and(|register| matches!(register.try_lock(), Err(TryLockError::WouldBlock)))
     }
 
@@ -179,7 +180,7 @@ impl Binfmt {
         let path = self.dir.join("register");
         let failed = |why: std::io::Error| Error::at(Step::Lock, &path, why);
         let start = Instant::now();
-        let register = self.open("register", OpenOptions::new().write(true)).map_err(failed)?;
+        let register = self.open("register".as_ref(), OpenOptions::new().write(true)).map_err(failed)?;
         loop {
             match register.try_lock() {
                 // Closing the file unlocks it.
