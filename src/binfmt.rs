@@ -58,7 +58,7 @@ impl Binfmt {
         let dir = File::open(&self.dir)?;
         let is_over = match name == "status" {
             true => file.metadata()?.dev() != dir.metadata()?.dev(),
-            false => sys::mount_of(&file) != sys::mount_of(&dir),
+            false => sys::mount_of(&file)? != sys::mount_of(&dir)?,
         };
         match is_over {
             true => Err(std::io::Error::other(format!("something else is mounted over {}", path.display()))),

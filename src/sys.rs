@@ -105,9 +105,13 @@ pub(crate) fn is_in_outer_mount_namespace() -> bool {
 }
 
 /// The number of the mount that a file has been opened through (proc_pid_fdinfo(5)).
-pub(crate) fn mount_of(file: &File) -> Option<String> {
-    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?;
-    info.lines().find_map(|line| line.strip_prefix("mnt_id:")).map(|number| number.trim().to_owned())
+///
+/// # Errors
+/// Those of reading that.
+pub(crate) fn mount_of(file: &File) -> std::io::Result<String> {
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd()))?;
+    let number = info.lines().find_map(|line| line.strip_prefix("mnt_id:"));
+    Ok(number.unwrap_or_default().trim().to_owned())
 }
 
 /// The SELinux label of a file; `None` without SELinux.
