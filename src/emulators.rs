@@ -39,6 +39,9 @@ pub type Sum = [u8; 32];
 #[derive(Debug)]
 pub struct EmulatorDir {
     dir: PathBuf,
+    /// What precedes `qemu-TARGET` in the names of emulators, and what follows it.
+    prefix: String,
+    suffix: String,
     sums: Option<Vec<(String, Sum)>>,
     names: Vec<String>,
     /// Those of them that aren't regular files.
@@ -157,11 +160,11 @@ pub struct Requirements<'a> {
 }
 
 impl EmulatorDir {
-    /// Reads the names in a directory, and its `SHA256SUMS`.
+    /// Reads the names in a directory, and its `SHA256SUMS`. Its emulators are `PREFIXqemu-TARGETSUFFIX`.
     ///
     /// # Errors
     /// [`Step::Open`] and [`Step::Read`] of the two; [`Step::Check`] if `SHA256SUMS` is malformed.
-    pub fn open(dir: &Path) -> Result<Self> {
+    pub fn open(dir: &Path, prefix: &str, suffix: &str) -> Result<Self> {
         let failed = |e: std::io::Error| Error::at(Step::Open, dir, e);
         let (mut names, mut links) = (Vec::new(), Vec::new());
         for item in std::fs::read_dir(dir).map_err(failed)? {
@@ -177,7 +180,9 @@ impl EmulatorDir {
             }
         }
         names.sort_unstable();
-        let mut store = Self { dir: dir.to_owned(), sums: None, names, links, real: OnceLock::new() };
+        let (prefix, suffix) = (prefix.to_owned(), suffix.to_owned());
+        let real = OnceLock::new();
+        let mut store = Self { dir: dir.to_owned(), prefix, suffix, sums: None, names, links, real };
         let path = store.path_of(SUMS);
         match store.open_file(SUMS) {
             Ok((file, _)) => {
@@ -204,19 +209,13 @@ impl EmulatorDir {
         self.sums.is_some()
     }
 
-    /// The files of all emulators for that prefix and suffix, in the order of the table. Other tools of QEMU (`qemu-img`,
-    /// `qemu-system-x86_64`) aren't emulators.
-    pub fn emulators(&self, prefix: &str, suffix: &str) -> impl Iterator<Item = String> {
-        // Rows of one emulator are adjacent.
-        let mut emulators: Vec<_> = ARCHES.iter().map(|a| a.emulator).collect();
-        emulators.dedup();
-        emulators.into_iter().filter_map(move |emulator| self.find(emulator, prefix, suffix))
-    }
-
-    /// Is there any emulator?
+    /// The files of all emulators, in the order of the table. Other tools of QEMU (`qemu-img`, `qemu-system-x86_64`) aren't emulators.
     #[must_use]
-    pub fn has_any(&self, prefix: &str, suffix: &str) -> bool {
-        self.emulators(prefix, suffix).next().is_some()
+    pub fn emulators(&self) -> Vec<String> {
+        let mut files: Vec<_> = ARCHES.iter().filter_map(|arch| self.find(arch)).collect();
+        // Rows of one emulator are adjacent.
+        files.dedup();
+        files
     }
 
     /// The files in `SHA256SUMS`, except itself.
@@ -230,11 +229,12 @@ impl EmulatorDir {
         self.dir.join(name).display().to_string()
     }
 
-    /// The file of an emulator: with that prefix and suffix, or else with `-static` (most packages), or with no suffix (Debian 13).
+    /// The file of an emulator: with the suffix, or else with `-static` (most packages), or with none (Debian 13).
     #[must_use]
-    pub fn find(&self, emulator: &str, prefix: &str, suffix: &str) -> Option<String> {
+    pub fn find(&self, arch: &Arch) -> Option<String> {
         let is_there = |name: &String| self.names.binary_search(name).is_ok();
-        [suffix, STATIC, ""].iter().map(|s| format!("{prefix}{PREFIX}{emulator}{s}")).find(is_there)
+        let named = |suffix: &&str| format!("{}{PREFIX}{}{suffix}", self.prefix, arch.emulator);
+        [&self.suffix, STATIC, ""].iter().map(named).find(is_there)
     }
 
     /// The path of the file `name` without symlinks.
@@ -481,6 +481,10 @@ mod tests {
         dir
     }
 
+    fn open(dir: &Path) -> EmulatorDir {
+        EmulatorDir::open(dir, "", STATIC).unwrap()
+    }
+
     const ANY: Requirements<'_> = Requirements { runs: |_| false, host: &ARCHES[0], is_static: false };
 
     fn own() -> &'static Arch {
@@ -498,7 +502,7 @@ mod tests {
         {
             std::fs::write(d.join(name), "").unwrap();
         }
-        let s = EmulatorDir::open(&d).unwrap();
+        let open = |prefix, suffix| EmulatorDir::open(&d, prefix, suffix).unwrap();
         for (emulator, suffix, found) in [
             ("arm", "", Some("qemu-arm")),
             ("arm", "-static", Some("qemu-arm-static")),
@@ -508,12 +512,12 @@ mod tests {
             ("ppc", "-x", Some("qemu-ppc")),
             ("sh4", "-static", None),
         ] {
-            assert_eq!(s.find(emulator, "", suffix).as_deref(), found, "{emulator}{suffix}");
-            assert_eq!(s.find(emulator, "my-", suffix), None, "my-{emulator}{suffix}");
+            let arch = named(emulator).next().unwrap();
+            assert_eq!(open("", suffix).find(arch).as_deref(), found, "{emulator}{suffix}");
+            assert_eq!(open("my-", suffix).find(arch), None, "my-{emulator}{suffix}");
         }
-        let all = |suffix| s.emulators("", suffix).collect::<Vec<_>>();
-        assert_eq!(all("-static"), ["qemu-arm-static", "qemu-mips-static", "qemu-ppc"]);
-        assert_eq!(all(""), ["qemu-arm", "qemu-mips", "qemu-ppc"]);
+        assert_eq!(open("", "-static").emulators(), ["qemu-arm-static", "qemu-mips-static", "qemu-ppc"]);
+        assert_eq!(open("", "").emulators(), ["qemu-arm", "qemu-mips", "qemu-ppc"]);
         std::fs::remove_dir_all(d).unwrap();
     }
 
@@ -523,7 +527,7 @@ mod tests {
         for target in ["missing", "/not/here"] {
             let _ = std::fs::remove_file(d.join(SUMS));
             std::os::unix::fs::symlink(target, d.join(SUMS)).unwrap();
-            assert_eq!(EmulatorDir::open(&d).unwrap_err().step, Step::Open, "{target}");
+            assert_eq!(EmulatorDir::open(&d, "", "").unwrap_err().step, Step::Open, "{target}");
         }
         std::fs::remove_dir_all(d).unwrap();
     }
@@ -537,11 +541,10 @@ mod tests {
             std::fs::write(d.join(format!("qemu-{name}")), "").unwrap();
             std::fs::write(d.join(format!("qemu-{name}-static")), "").unwrap();
         }
-        assert!(!EmulatorDir::open(&d).unwrap().has_any("", "-static"));
+        assert!(open(&d).emulators().is_empty());
         std::fs::write(d.join("my-qemu-i386"), "").unwrap();
-        let s = EmulatorDir::open(&d).unwrap();
-        assert!(!s.has_any("", "-static") && s.has_any("my-", "-static"));
-        assert_eq!(s.emulators("my-", "").collect::<Vec<_>>(), ["my-qemu-i386"]);
+        assert!(open(&d).emulators().is_empty());
+        assert_eq!(EmulatorDir::open(&d, "my-", "-static").unwrap().emulators(), ["my-qemu-i386"]);
         std::fs::remove_dir_all(d).unwrap();
     }
 
@@ -553,7 +556,7 @@ mod tests {
         std::fs::write(d.join("qemu-b"), &bytes).unwrap();
         let sum = hex(&digest(&mut File::open(d.join("qemu-a")).unwrap()).unwrap());
         std::fs::write(d.join(SUMS), format!("{sum}  qemu-a\n{sum}  {SUMS}\n")).unwrap();
-        let s = EmulatorDir::open(&d).unwrap();
+        let s = open(&d);
         assert_eq!(hex(&s.check("qemu-a", None, ours()).unwrap().sum.unwrap()), sum);
         assert_eq!(s.check_digest("qemu-a").unwrap(), bytes.len() as u64);
         assert_eq!(s.listed().collect::<Vec<_>>(), ["qemu-a"]);
@@ -572,7 +575,7 @@ mod tests {
         let d = dir("stamp");
         let path = d.join("qemu-arm");
         std::fs::copy("/proc/self/exe", &path).unwrap();
-        let check = || EmulatorDir::open(&d).unwrap().check("qemu-arm", None, ours()).unwrap();
+        let check = || open(&d).check("qemu-arm", None, ours()).unwrap();
         let set_mode = |mode| {
             std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
         };
@@ -604,7 +607,7 @@ mod tests {
         let d = dir("racing");
         let path = d.join("qemu-arm");
         std::fs::write(&path, "one").unwrap();
-        let s = EmulatorDir::open(&d).unwrap();
+        let s = open(&d);
         let (mut file, before) = s.open_file("qemu-arm").unwrap();
         assert_eq!(s.compare("qemu-arm", &mut file, &before), Ok(None));
         std::fs::write(&path, "longer").unwrap();
@@ -613,7 +616,7 @@ mod tests {
         // A backup that sets its time back changes nothing that is read.
         let sum = hex(&digest(&mut file).unwrap());
         std::fs::write(d.join(SUMS), format!("{sum}  qemu-arm\n")).unwrap();
-        let s = EmulatorDir::open(&d).unwrap();
+        let s = open(&d);
         let before = file.metadata().unwrap();
         file.set_modified(std::time::UNIX_EPOCH).unwrap();
         assert_ne!(Stamp::of(&file.metadata().unwrap()), Stamp::of(&before));
@@ -632,7 +635,7 @@ mod tests {
         for (to, link) in [("qemu-arm", "in/qemu-armeb"), ("../elsewhere", "in/qemu-mips"), ("in", "link")] {
             std::os::unix::fs::symlink(to, d.join(link)).unwrap();
         }
-        let of = |name: &str| EmulatorDir::open(&d.join("link")).unwrap().real_path(name);
+        let of = |name: &str| open(&d.join("link")).real_path(name);
         for (name, path) in
             [("qemu-arm", "in/qemu-arm"), ("qemu-armeb", "in/qemu-arm"), ("qemu-mips", "elsewhere")]
         {
@@ -649,7 +652,7 @@ mod tests {
     fn a_fifo_is_refused_at_once() {
         let d = dir("fifo");
         nix::unistd::mkfifo(&d.join("qemu-arm"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let s = EmulatorDir::open(&d).unwrap();
+        let s = open(&d);
         assert!(
             s.check("qemu-arm", None, ANY).unwrap_err().to_string().ends_with("it is not a regular file")
         );

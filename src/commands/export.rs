@@ -7,7 +7,6 @@ use super::files::deliver;
 use super::rules::{file_name, renamed, requirements, rule};
 use crate::arch::{ARCHES, Arch, host_family, named};
 use crate::elf::Class::{Elf32, Elf64};
-use crate::emulators::EmulatorDir;
 use crate::error::{Error, Step};
 use crate::host;
 use crate::outcome::{Report, Separator};
@@ -39,7 +38,7 @@ pub(super) fn export(request: &Export, report: &mut Report) -> Done {
     // Only the emulators of this host are visible.
     let dir = options.dir();
     let is_images = options.dir.is_none() && dir != Path::new(HOST_DIR) && !Namespaces::look()?.on_host;
-    let store = match EmulatorDir::open(dir) {
+    let store = match options.open_dir() {
         _ if !host.is_this || is_images => None,
         Err(error) if !request.force => {
             let hint = error.hint.clone().unwrap_or_else(|| OR_FORCE.to_owned());
@@ -47,8 +46,7 @@ pub(super) fn export(request: &Export, report: &mut Report) -> Done {
         }
         opened => opened.ok(),
     };
-    let find =
-        |arch: &Arch| store.as_ref().and_then(|s| s.find(arch.emulator, &options.prefix, &options.suffix));
+    let find = |arch: &Arch| store.as_ref().and_then(|s| s.find(arch));
     if host.is_this && !request.force {
         // With a file for a missing emulator, the host's tool would fail at each boot.
         let missing = take(&mut rows, &|arch| find(arch).is_none());

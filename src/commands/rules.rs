@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 use nix::sys::utsname::uname;
 
 use crate::arch::{Arch, PREFIX};
-use crate::emulators::Requirements;
-use crate::error::{Error, Step};
+use crate::emulators::{EmulatorDir, Requirements};
+use crate::error::{Error, Result, Step};
 use crate::host;
 use crate::probe;
 use crate::request::{HOST_DIR, HandlerOptions};
@@ -29,6 +29,14 @@ impl HandlerOptions {
             _ => IMAGE_DIR,
         });
         self.dir.as_deref().unwrap_or_else(|| Path::new(*USUAL))
+    }
+
+    /// Opens it.
+    ///
+    /// # Errors
+    /// As for [`EmulatorDir::open`].
+    pub(crate) fn open_dir(&self) -> Result<EmulatorDir> {
+        EmulatorDir::open(self.dir(), &self.prefix, &self.suffix)
     }
 }
 

@@ -6,8 +6,6 @@ use nix::errno::Errno;
 
 use super::install::{cannot_tell, not_carried};
 use super::rules::{has_none, requirements, rule};
-use crate::arch::Arch;
-use crate::emulators::EmulatorDir;
 use crate::error::{Cause, Error, Result, Step};
 use crate::probe::{self, Native};
 use crate::request::{HandlerOptions, Targets};
@@ -28,18 +26,17 @@ pub(super) fn run(targets: &Targets, options: &HandlerOptions, words: &[OsString
 
 fn prepare(targets: &Targets, options: &HandlerOptions) -> Result<()> {
     host::check_proc()?;
-    let store = EmulatorDir::open(options.dir())?;
+    let store = options.open_dir()?;
     let rows = targets.rows().collect::<Vec<_>>();
     let natives = probe::natives(&rows);
-    let find = |arch: &Arch| store.find(arch.emulator, &options.prefix, &options.suffix);
     for (arch, native) in rows.iter().zip(&natives) {
         if let Native::Unclear(verdict) = native
-            && find(arch).is_some()
+            && store.find(arch).is_some()
         {
             return Err(cannot_tell(arch.name, arch, verdict));
         }
     }
-    if !targets.are_named() && !rows.iter().any(|arch| find(arch).is_some()) {
+    if !targets.are_named() && !rows.iter().any(|arch| store.find(arch).is_some()) {
         return Err(has_none(options));
     }
     let hinted = |error: Error| match host::user_namespaces_forbidden_by() {
@@ -57,7 +54,7 @@ fn prepare(targets: &Targets, options: &HandlerOptions) -> Result<()> {
         .map_err(|error| if is_forbidden(&error) { hinted(error) } else { error })?;
     for (arch, native) in rows.into_iter().zip(natives) {
         let is_native = native.is_yes();
-        let file = match find(arch) {
+        let file = match store.find(arch) {
             Some(file) if !is_native => file,
             None if !is_native && targets.are_named() => return Err(not_carried(arch, options)),
             _ => continue,

@@ -6,15 +6,15 @@ use nix::unistd::{AccessFlags, access};
 
 use super::Done;
 use super::rules::{has_none, requirements};
-use crate::arch::ARCHES;
-use crate::emulators::{EmulatorDir, SUMS};
+use crate::arch::{ARCHES, Arch};
+use crate::emulators::SUMS;
 use crate::error::{Error, Step};
 use crate::outcome::{Outcome, Report};
 use crate::request::HandlerOptions;
 
 pub(super) fn verify(options: &HandlerOptions, report: &mut Report) -> Done {
-    let store = EmulatorDir::open(options.dir())?;
-    let emulators: Vec<_> = store.emulators(&options.prefix, &options.suffix).collect();
+    let store = options.open_dir()?;
+    let emulators = store.emulators();
     if emulators.is_empty() {
         return Err(has_none(options));
     }
@@ -39,12 +39,8 @@ pub(super) fn verify(options: &HandlerOptions, report: &mut Report) -> Done {
             Err(error) => report.errors.push(error),
         }
     }
-    let find = |emulator| store.find(emulator, &options.prefix, &options.suffix);
-    let mut targets: Vec<_> = ARCHES
-        .iter()
-        .filter(|a| find(a.emulator).is_some_and(|f| good.contains(&&f)))
-        .map(|a| a.target)
-        .collect();
+    let is_good = |arch: &&Arch| store.find(arch).is_some_and(|file| good.contains(&&file));
+    let mut targets: Vec<_> = ARCHES.iter().filter(is_good).map(|arch| arch.target).collect();
     targets.dedup();
     if !store.is_verified() {
         report.note(format!("no {SUMS} in {}: compared no digests", options.dir().display()));

@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use super::Done;
 use super::rules::requirements;
-use crate::emulators::EmulatorDir;
 use crate::outcome::{Outcome, Report};
 use crate::request::HandlerOptions;
 use crate::sys;
@@ -14,14 +13,13 @@ use crate::sys;
 /// Having no emulators is fine, but a bad one is an error.
 pub(super) fn version(options: &HandlerOptions, report: &mut Report) -> Done {
     let version = |emulator| Ok(Outcome::Version { emulator });
-    let dir = options.dir();
-    if !dir.is_dir() {
+    if !options.dir().is_dir() {
         return version(None);
     }
-    let checked = EmulatorDir::open(dir).and_then(|store| {
-        let Some(name) = store.emulators(&options.prefix, &options.suffix).next() else { return Ok(None) };
-        store.check(&name, None, requirements(false))?;
-        Ok(Some(store.path_of(&name)))
+    let checked = options.open_dir().and_then(|dir| {
+        let Some(name) = dir.emulators().into_iter().next() else { return Ok(None) };
+        dir.check(&name, None, requirements(false))?;
+        Ok(Some(dir.path_of(&name)))
     });
     match checked {
         Ok(Some(path)) => {

@@ -29,7 +29,7 @@ pub(super) struct Selection {
 /// Opens the directory of the emulators. If all targets are requested, there must be an emulator.
 fn see_emulators(request: &Install) -> Result<Option<EmulatorDir>> {
     let options = &request.options;
-    let dir = match EmulatorDir::open(options.dir()) {
+    let dir = match options.open_dir() {
         Ok(dir) => dir,
         // Without flag F, the path is looked up at exec time, and need not exist here.
         Err(e)
@@ -45,8 +45,7 @@ fn see_emulators(request: &Install) -> Result<Option<EmulatorDir>> {
         Err(e) => return Err(e),
     };
     let is_needed = options.persistent && !request.targets.are_named();
-    let mut emulators = request.targets.rows().map(|arch| arch.emulator);
-    if is_needed && !emulators.any(|e| dir.find(e, &options.prefix, &options.suffix).is_some()) {
+    if is_needed && !request.targets.rows().any(|arch| dir.find(arch).is_some()) {
         return Err(has_none(options));
     }
     Ok(Some(dir))
@@ -71,10 +70,9 @@ pub(super) fn select(request: &Install, place: Namespaces, report: &mut Report) 
     see_limit(rows.len())?;
     let dir = see_emulators(request)?;
     let natives = probe::natives(&rows);
-    let find =
-        |arch: &Arch| dir.as_ref().and_then(|d| d.find(arch.emulator, &options.prefix, &options.suffix));
+    let find = |arch: &Arch| dir.as_ref().and_then(|d| d.find(arch));
     let is_named = request.targets.are_named();
-    let has_none = dir.as_ref().is_none_or(|d| !d.has_any(&options.prefix, &options.suffix));
+    let has_none = dir.as_ref().is_none_or(|d| d.emulators().is_empty());
     let by_name_only = !options.persistent && (is_named || has_none);
     let (mut jobs, mut results, mut unclear) = (Vec::new(), Vec::new(), Vec::new());
     for (arch, native) in rows.iter().zip(natives) {
