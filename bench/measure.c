@@ -160,8 +160,13 @@ int main(int argc, char **argv)
 	log_ = memfd_create("log", MFD_CLOEXEC);
 	if (log_ < 0)
 		fail("no memory", "for the log");
-	if (!after)
+	if (!after) {
 		enter_namespaces();
+		/* As the host has it. Where the namespace has no binfmt_misc of its own, as for a rootless user at first, qus
+		 * also executes a program of each architecture, to see whether a mount would hide handlers of the host. */
+		if (mount("binfmt_misc", "/mnt", "binfmt_misc", 0, NULL))
+			fail("cannot mount", "binfmt_misc on /mnt");
+	}
 	/* Round 0 warms up the caches, and is not counted. */
 	for (int round = 0; round <= rounds; round++) {
 		for (int i = 0; i < n; i++) {
