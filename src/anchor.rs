@@ -75,8 +75,8 @@ enum Kind {
         covers: Vec<(libc::dev_t, OwnedFd)>,
         /// All mount points from before.
         mounted: Vec<PathBuf>,
-        /// Tells of the end of binfmt_misc. Made before anything is registered: there may be no more inotify instances.
-        end: Result<Watch>,
+        /// Tells of the end of binfmt_misc. Only made if needed: the kernel takes several milliseconds to close one.
+        end: Option<Watch>,
     },
 }
 
@@ -110,8 +110,7 @@ impl BinfmtMount {
         mounts::mount_selinux();
         let (trees, covers) = (Vec::new(), Vec::new());
         let is_rootless = place.in_user_namespace;
-        let end = Watch::on(binfmt.dir(), AddWatchFlags::IN_DELETE_SELF);
-        let kind = Kind::Private { host_has_one, is_rootless, instance, trees, covers, mounted, end };
+        let kind = Kind::Private { host_has_one, is_rootless, instance, trees, covers, mounted, end: None };
         Ok(Self { binfmt, kind })
     }
 
@@ -220,15 +219,16 @@ impl BinfmtMount {
         Ok(is_kept)
     }
 
-    /// Can it be seen whether binfmt_misc lasts?
+    /// Makes sure that [`Self::is_there_without_us`] can tell. To be called before anything is registered that has no tree: later,
+    /// there may be no more inotify instances.
     ///
     /// # Errors
     /// [`Step::Watch`].
-    pub(crate) fn see_whether_it_can_be_watched(&self) -> Result<()> {
-        match &self.kind {
-            Kind::Private { host_has_one: false, end: Err(error), .. } => Err(error.clone()),
-            _ => Ok(()),
+    pub(crate) fn watch_end(&mut self) -> Result<()> {
+        if let Kind::Private { end: end @ None, .. } = &mut self.kind {
+            *end = Some(Watch::on(self.binfmt.dir(), AddWatchFlags::IN_DELETE_SELF)?);
         }
+        Ok(())
     }
 
     /// Removes all mounts of binfmt_misc of this process; does something else hold it? `release` closes the files of it.
@@ -236,13 +236,13 @@ impl BinfmtMount {
     /// # Errors
     /// Before `release`, with a mount still there: [`Step::Unmount`], [`Step::Watch`]. After it, with none: [`Step::Wait`] if another
     /// qus holds it for longer than [`LOCK_PATIENCE`].
-    pub(crate) fn is_there_without_us(&self, release: &mut dyn FnMut()) -> Result<bool> {
-        let Kind::Private { end, .. } = &self.kind else { return Ok(true) };
+    pub(crate) fn is_there_without_us(&mut self, release: &mut dyn FnMut()) -> Result<bool> {
         // Nothing else can hold the first one of this user namespace.
         if self.is_stand_in() {
             return Ok(false);
         }
-        let end = end.as_ref().map_err(Clone::clone)?;
+        self.watch_end()?;
+        let Kind::Private { end: Some(end), .. } = &self.kind else { return Ok(true) };
         let at = self.binfmt.dir();
         let failed = |at: &Path, e: Errno| Error::at(Step::Unmount, at, e);
         let seen = || {

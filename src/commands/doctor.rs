@@ -72,7 +72,7 @@ pub(super) fn doctor(report: &mut Report) -> Done {
 
 /// Would a registration from here outlive it?
 fn would_last(place: Namespaces) -> Result<bool> {
-    let mount = BinfmtMount::for_registering(place, None, true, Instance::Own)?;
+    let mut mount = BinfmtMount::for_registering(place, None, true, Instance::Own)?;
     Ok(mount.is_held_by_host()
         || mount.kernel_keeps_trees().unwrap_or(false)
         || mount.is_there_without_us(&mut || {})?)

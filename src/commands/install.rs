@@ -196,8 +196,9 @@ fn steps(site: &mut Site<'_>, jobs: &mut [Job], request: &Install, report: &mut 
     if request.dry_run {
         return site.foresee(jobs, report);
     }
-    if request.hold.is_none() && jobs.iter().any(Job::is_due) {
-        site.mount.see_whether_it_can_be_watched()?;
+    let is_unheld = |job: &Job| job.is_due() && job.tree.is_none() && !site.mount.is_held_by_host();
+    if request.hold.is_none() && jobs.iter().any(is_unheld) {
+        site.mount.watch_end()?;
     }
     site.try_out(jobs, report);
     if is_missed(request, report) {
