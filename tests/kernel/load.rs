@@ -3,18 +3,12 @@
 //! Short by default; `QUS_TEST_LOAD=long` takes some minutes, and is to be run alone:
 //! `QUS_TEST_LOAD=long cargo test --test kernel load -- --nocapture --test-threads 1`.
 
-use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use crate::sandbox::{Sandbox, is_emulated};
+use crate::sandbox::{Sandbox, is_emulated, tell};
 
 fn is_long() -> bool {
     std::env::var_os("QUS_TEST_LOAD").is_some_and(|v| v == "long")
-}
-
-/// Past the test harness, which keeps quiet about tests that end well.
-fn tell(text: &str) {
-    let _ = writeln!(std::io::stderr(), "load: {text}");
 }
 
 /// How many mounts this kernel knows, those that no namespace shows among them; `None` where only root may ask.
@@ -55,7 +49,7 @@ fn registering_and_removing_repeatedly_leaves_nothing() {
     drop(fresh);
     let more = mounts().zip(before).map(|(after, before)| after.saturating_sub(before));
     tell(&format!(
-        "{rounds} rounds of registering, running and removing: {} ms each; the kernel has {} mounts more",
+        "load: {rounds} rounds of registering, running and removing: {} ms each; the kernel has {} mounts more",
         took.as_millis() / rounds,
         more.map_or("an unknown number of".to_owned(), |n| n.to_string())
     ));
@@ -93,7 +87,7 @@ fn many_concurrent_runs_succeed() {
     ));
     assert_eq!(failed, "");
     tell(&format!(
-        "{many} registrations, then {many} removals at a time: {} ms",
+        "load: {many} registrations, then {many} removals at a time: {} ms",
         started.elapsed().as_millis()
     ));
 }
@@ -130,7 +124,7 @@ fn a_long_hold_needs_no_more_than_a_short_one() {
         ! grep -v '^qus: note: ' /tmp/err",
     );
     tell(&format!(
-        "held for {} s, asked {times} times: {} descriptors, {} kB of memory, then {} and {}",
+        "load: held for {} s, asked {times} times: {} descriptors, {} kB of memory, then {} and {}",
         length.as_secs(),
         before[0],
         before[1],

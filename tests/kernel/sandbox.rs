@@ -75,7 +75,7 @@ impl Sandbox {
 
     fn of(entrypoint: Result<Entrypoint, String>, arm64: Option<&Path>, users: Users) -> Option<Self> {
         if let Some(why) = left_out() {
-            tell("LEFT OUT", why);
+            tell(&format!("LEFT OUT {}: {why}", test_name()));
             return None;
         }
         entrypoint.and_then(|e| Self::start(&e, arm64, users)).inspect_err(|why| skip(why)).ok()
@@ -300,9 +300,9 @@ fn test_name() -> String {
     std::thread::current().name().unwrap_or_default().to_owned()
 }
 
-/// Past the test harness, which keeps quiet about tests that end well.
-fn tell(what: &str, why: &str) {
-    let _ = writeln!(std::io::stderr(), "{what} {}: {why}", test_name());
+/// Past the test harness, which keeps quiet about tests that end well; at once, or a point of its progress comes in between.
+pub(crate) fn tell(text: &str) {
+    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
 /// The tests that are left out for some host.
@@ -314,5 +314,5 @@ pub(crate) fn all_left_out() -> impl Iterator<Item = &'static str> {
 /// Says that a test could not be run.
 pub(crate) fn skip(why: &str) {
     assert!(std::env::var_os("CI").is_none(), "in CI nothing is skipped: {why}");
-    tell("SKIPPED", why);
+    tell(&format!("SKIPPED {}: {why}", test_name()));
 }
