@@ -219,8 +219,8 @@ impl BinfmtMount {
         Ok(is_kept)
     }
 
-    /// Makes sure that the end of binfmt_misc can be seen. To be called before anything is registered that has no tree: later, there
-    /// may be no more inotify instances.
+    /// Makes sure that the end of binfmt_misc can be seen. Before anything without a tree is registered: later, there may be no more
+    /// inotify instances.
     ///
     /// # Errors
     /// [`Step::Watch`].
