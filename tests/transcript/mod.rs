@@ -8,7 +8,7 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// Every registration in a sandbox has the first note, every removal the second; transcripts leave them out.
@@ -48,18 +48,31 @@ impl Transcript {
 
     /// Compares with `tests/golden/FOLDER/TEST.txt`, or with `TEST.PART.txt` if a test has several.
     pub(crate) fn compare(&self, folder: &str, part: &str) {
-        let thread = std::thread::current();
-        let test = thread.name().filter(|name| *name != "main");
-        let test =
-            test.expect("golden files are found by the thread's name: --test-threads 2").replace("::", "/");
         let part = if part.is_empty() { String::new() } else { format!(".{part}") };
-        golden(&format!("{folder}/{test}{part}.txt"), &self.0);
+        golden(&format!("{folder}/{}{part}.txt", this_test()), &self.0);
     }
+
+    /// Is there such a file that begins otherwise? Whatever comes, it will differ.
+    pub(crate) fn is_lost(&self, folder: &str) -> bool {
+        let path = golden_path(&format!("{folder}/{}.txt", this_test()));
+        std::fs::read_to_string(path).is_ok_and(|golden| !golden.starts_with(&self.0))
+    }
+}
+
+/// MODULE/TEST.
+fn this_test() -> String {
+    let thread = std::thread::current();
+    let test = thread.name().filter(|name| *name != "main");
+    test.expect("golden files are found by the thread's name: --test-threads 2").replace("::", "/")
+}
+
+fn golden_path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
 /// Compares a text with a file in `tests/golden/`.
 pub(crate) fn golden(name: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    let path = golden_path(name);
     if std::env::var_os("BLESS").is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text).unwrap();
