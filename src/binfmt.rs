@@ -50,19 +50,24 @@ impl Binfmt {
         &self.dir
     }
 
-    /// Opens one of its files, and nothing that is mounted over that. (A read-only `status`, as WSL may have, is the same file.)
+    /// Opens one of its files, and nothing that is mounted over that.
     #[inline(never)]
     fn open(&self, name: &OsStr, how: &OpenOptions) -> std::io::Result<File> {
+        self.open_on(&sys::mount_of(&File::open(&self.dir)?)?, name, how)
+    }
+
+    /// The same, if the directory is on that mount.
+    fn open_on(&self, mount: &str, name: &OsStr, how: &OpenOptions) -> std::io::Result<File> {
         let path = self.dir.join(name);
         let file = how.open(&path)?;
-        let dir = File::open(&self.dir)?;
-        let is_over = match name == "status" {
-            true => file.metadata()?.dev() != dir.metadata()?.dev(),
-            false => sys::mount_of(&file)? != sys::mount_of(&dir)?,
+        // A read-only `status`, as WSL may have, is the same file.
+        let is_it = match name == "status" {
+            true => file.metadata()?.dev() == self.dir.metadata()?.dev(),
+            false => sys::mount_of(&file)? == mount,
         };
-        match is_over {
-            true => Err(std::io::Error::other(format!("something else is mounted over {}", path.display()))),
-            false => Ok(file),
+        match is_it {
+            true => Ok(file),
+            false => Err(std::io::Error::other(format!("something else is mounted over {}", path.display()))),
         }
     }
 
@@ -111,22 +116,9 @@ impl Binfmt {
     /// # Errors
     /// [`Step::List`]. Handlers that vanish at the same time are left out.
     pub(crate) fn entries(&self) -> Result<Vec<Entry>> {
-        let mut entries = Vec::new();
-        for name in self.names()? {
-            match self.read(&name) {
-                Ok(entry) => entries.push(entry),
-                Err(e) if e.kind() == ErrorKind::NotFound => {}
-                Err(e) => return Err(self.error(Step::List, e)),
-            }
-        }
+        let mut entries = self.read(&self.names()?)?;
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(entries)
-    }
-
-    /// What the kernel shows of a handler.
-    fn read(&self, name: &OsStr) -> std::io::Result<Entry> {
-        // A name that isn't UTF-8 can't belong to qus; its handler is shown with the bytes replaced.
-        parse(&name.to_string_lossy(), &mut self.open(name, OpenOptions::new().read(true))?)
     }
 
     /// The handler of that name, if there is one.
@@ -134,10 +126,27 @@ impl Binfmt {
     /// # Errors
     /// [`Step::List`].
     pub(crate) fn entry(&self, name: impl AsRef<OsStr>) -> Result<Option<Entry>> {
-        match self.read(name.as_ref()) {
-            Ok(entry) => Ok(Some(entry)),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(self.error(Step::List, e)),
+        Ok(self.read(&[name.as_ref().to_owned()])?.pop())
+    }
+
+    /// What the kernel shows of those of them that are there.
+    fn read(&self, names: &[OsString]) -> Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        let mut read = || -> std::io::Result<()> {
+            let mount = sys::mount_of(&File::open(&self.dir)?)?;
+            for name in names {
+                // A name that isn't UTF-8 can't belong to qus; its handler is shown with the bytes replaced.
+                let file = self.open_on(&mount, name, OpenOptions::new().read(true));
+                match file.and_then(|mut file| parse(&name.to_string_lossy(), &mut file)) {
+                    Err(e) if e.kind() == ErrorKind::NotFound => {}
+                    read => entries.push(read?),
+                }
+            }
+            Ok(())
+        };
+        match read() {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(self.error(Step::List, e)),
+            _ => Ok(entries),
         }
     }
 
