@@ -47,7 +47,7 @@ pub enum Keeper {
     Host,
     /// The detached tree that the handler itself holds.
     Anchor,
-    /// Something that qus can't see: binfmt_misc was there for [`WATCHED_FOR`] without a mount of this qus, and no other had the lock.
+    /// Something that qus can't see: binfmt_misc was there for [`WATCHED_FOR`] without a mount of this qus, and no other held it.
     Unseen,
     /// The mount of this process, while it runs.
     Process,
@@ -273,10 +273,10 @@ impl BinfmtMount {
             }
         }
         release();
-        // Another qus holds it while it has the lock. To look, this one has to hold it for a moment.
+        // To see whether another qus holds it, this one has to hold it for a moment.
         let is_in_use = || {
-            let is_locked = mounts::mount_binfmt(at).is_ok_and(|()| self.binfmt.is_locked());
-            umount2(at, MntFlags::MNT_DETACH).is_ok() && is_locked
+            let is_in_use = mounts::mount_binfmt(at).is_ok_and(|()| self.binfmt.is_in_use());
+            umount2(at, MntFlags::MNT_DETACH).is_ok() && is_in_use
         };
         let start = Instant::now();
         loop {

@@ -4,13 +4,15 @@
 //! and `0` disable them.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError, metadata};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
 
 use crate::error::{Cause, Error, Result, Step};
 use crate::rule::{Entry, Rule};
@@ -29,6 +31,8 @@ const PAGE: usize = 4096;
 #[derive(Clone, Debug)]
 pub(crate) struct Binfmt {
     dir: PathBuf,
+    /// Shows that this process [looks](Self::shown).
+    _look: Option<Arc<File>>,
 }
 
 /// Its file `register`, locked against every other qus, on any mount of the same binfmt_misc. Only root can open the file, so
@@ -42,7 +46,7 @@ pub(crate) struct Registrar {
 impl Binfmt {
     /// The one that is mounted at `dir`. No I/O.
     pub(crate) fn at(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into() }
+        Self { dir: dir.into(), _look: None }
     }
 
     /// The directory.
@@ -175,10 +179,28 @@ impl Binfmt {
         Ok(Some(entry))
     }
 
-    /// Has another qus locked it? Not, as far as is known, if this one can't.
-    pub(crate) fn is_locked(&self) -> bool {
-        let register = self.open("register".as_ref(), OpenOptions::new().write(true));
-        register.is_ok_and(|register| matches!(register.try_lock(), Err(TryLockError::WouldBlock)))
+    /// Does another qus hold it, as it has the lock or [looks](Self::shown)? Not, as far as is known, if this one can't tell.
+    pub(crate) fn is_in_use(&self) -> bool {
+        let Ok(register) = self.register() else { return false };
+        // All of the file.
+        let mut look = look_at(0, 0);
+        let _ = fcntl(&register, FcntlArg::F_OFD_GETLK(&mut look)); // if it fails, it is as it was
+        let is_looked_at = look.l_pid == -1;
+        is_looked_at || matches!(register.try_lock(), Err(TryLockError::WouldBlock))
+    }
+
+    /// The same, and as long as it is there, every other qus can tell that its mount is one to look through, which keeps nothing:
+    /// `register` has a lock of a byte that only this mount namespace takes. It lets any number of others look, and have the lock.
+    pub(crate) fn shown(self) -> Self {
+        let own = metadata("/proc/self/ns/mnt").map_or(0, |ns| ns.ino());
+        let look = self.register().ok();
+        // Where that fails, others have to trust that it is short.
+        let _ = look.as_ref().map(|file| fcntl(file, FcntlArg::F_OFD_SETLK(&look_at(own.cast_signed(), 1))));
+        Self { _look: look.map(Arc::new), ..self }
+    }
+
+    fn register(&self) -> std::io::Result<File> {
+        self.open("register".as_ref(), OpenOptions::new().write(true))
     }
 
     /// Locks this binfmt_misc against every other qus, after waiting for the one that has the lock.
@@ -189,7 +211,7 @@ impl Binfmt {
         let path = self.dir.join("register");
         let failed = |why: std::io::Error| Error::at(Step::Lock, &path, why);
         let start = Instant::now();
-        let register = self.open("register".as_ref(), OpenOptions::new().write(true)).map_err(failed)?;
+        let register = self.register().map_err(failed)?;
         loop {
             match register.try_lock() {
                 // Closing the file unlocks it.
@@ -201,6 +223,17 @@ impl Binfmt {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+}
+
+/// A lock of that part of a file (fcntl(2)).
+fn look_at(start: i64, len: i64) -> libc::flock {
+    libc::flock {
+        l_type: libc::F_WRLCK as _,
+        l_whence: libc::SEEK_SET as _,
+        l_start: start as _,
+        l_len: len as _,
+        l_pid: 0,
     }
 }
 

@@ -193,7 +193,7 @@ impl Namespaces {
             return Err(failed(why)
                 .hint("run `qus list` on the host, or where binfmt_misc of this namespace is mounted"));
         }
-        self.private_binfmt(at)
+        self.private_binfmt(at).map(Binfmt::shown)
     }
 
     /// A mount of it in a private mount namespace, which ends with this process and what it executes.

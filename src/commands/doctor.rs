@@ -37,20 +37,20 @@ pub(super) fn doctor(report: &mut Report) -> Done {
     let mut findings = vec![kernel(), namespace(place), privileges()];
     // Before listing the handlers, which may mount it at the same place.
     let is_there = place.is_own_mounted(Path::new(USUAL_DIR)).unwrap_or(false);
-    let seen =
-        place.binfmt_for_reading(None).and_then(|binfmt| Ok((binfmt.entries()?, binfmt.is_enabled()?)));
+    let seen = place.binfmt_for_reading(None);
+    let seen = seen.and_then(|binfmt| Ok((binfmt.entries()?, binfmt.is_enabled()?, binfmt)));
     findings.extend(confinement(seen.as_ref().err()));
     let is_mountable = seen.is_ok() && !is_there;
-    let (entries, enabled) = match seen {
-        Ok((entries, enabled)) => {
+    let (entries, enabled, binfmt) = match seen {
+        Ok((entries, enabled, binfmt)) => {
             findings.push(mount(place, is_there, enabled));
-            (entries, enabled)
+            (entries, enabled, Some(binfmt))
         }
         Err(error) => {
             let remedy = error.hint.clone();
             let broken = finding("binfmt_misc", Grade::Broken, error.why.to_string(), None);
             findings.push(Finding { remedy, ..broken });
-            (Vec::new(), false)
+            (Vec::new(), false, None)
         }
     };
     findings.extend(flushing(place, &entries));
@@ -62,6 +62,7 @@ pub(super) fn doctor(report: &mut Report) -> Done {
     // Disabled, they take nothing.
     findings.extend(targets(&rows, if enabled { &entries } else { &[] }));
     // Last, because it unmounts binfmt_misc.
+    drop(binfmt);
     if is_mountable && !place.on_host && !would_last(place).unwrap_or(true) {
         let seen = "handlers that are registered from here would vanish with the process (exit code 3)";
         findings.push(finding("keeping", Grade::Warning, seen, Some(&remedy_to_last(place, true))));

@@ -101,6 +101,26 @@ fn another_run_is_not_what_keeps_the_handlers() {
 }
 
 #[test]
+fn a_look_is_not_what_keeps_the_handlers() {
+    let Some(mut s) = Sandbox::new() else { return };
+    // It stays for a while once others can tell what it is.
+    s.quietly(
+        "cat >/path/look <<'SH'
+#!/bin/sh
+exec strace -qq -o /tmp/$1 -P /qus/anchor/register -e trace=fcntl -e inject=fcntl:delay_exit=3000000 qus $1 >/dev/null
+SH
+chmod +x /path/look",
+    );
+    for what in ["list", "status", "doctor"] {
+        s.step(&format!(
+            "look {what} & await grep -qs F_OFD_SETLK /tmp/{what}; qus -s -- arm; code=$?; wait; (exit $code)"
+        ));
+    }
+    s.step("qus -l -s -- arm");
+    s.compare();
+}
+
+#[test]
 fn removing_the_last_handler_leaves_nothing_behind() {
     let Some(mut s) = Sandbox::new() else { return };
     s.quietly(CONTAINER);
