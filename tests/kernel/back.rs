@@ -86,7 +86,7 @@ exec unshare --user --map-root-user --mount --propagation=private sh -c '
     await -p $holder test -e /tmp/held/there
     enter() { nsenter --mount --target $holder \"$@\"; }
     '\"$1\"'
-    kill $holder; rm /tmp/held/there'
+    clean; kill $holder; rm /tmp/held/there'
 SH
         chmod +x /path/inner",
     );

@@ -42,7 +42,7 @@ fn a_host_without_a_mount_gets_one_if_something_was_registered() {
 fn a_user_namespace_mounts_nothing_in_the_hosts_mount_namespace() {
     let Some(mut s) = host() else { return };
     s.step("unshare --user --map-root-user on-host qus install --dry-run arm | head -n 1");
-    s.step("unshare --user --map-root-user on-host qus install arm");
+    s.step("unshare --user --map-root-user sh -c 'on-host qus install arm; clean'");
     s.compare();
 }
 

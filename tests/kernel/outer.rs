@@ -9,7 +9,7 @@ fn with_outer_handlers() -> Option<Sandbox> {
     s.quietly(
         "cat >/path/inner <<'SH'
 #!/bin/sh
-exec unshare --user --map-root-user --mount sh -c \"$*\"
+exec unshare --user --map-root-user --mount sh -c 'sh -c \"$*\"; code=$?; clean; exit $code' sh \"$@\"
 SH
         echo 'for c in \"$@\"; do echo \"- $c\" && qus $c 2>&1; echo \"exit $?\"; arm; done' >/path/each
         echo 'exec /foreign/busybox-arm echo arm runs' >/path/arm

@@ -188,7 +188,8 @@ impl Sandbox {
 impl Drop for Sandbox {
     fn drop(&mut self) {
         drop(self.holder.stdin.take());
-        let _ = self.holder.wait();
+        let ended = self.holder.wait().unwrap();
+        assert!(ended.success() || std::thread::panicking(), "handlers may be left, for good: {ended}");
     }
 }
 

@@ -53,7 +53,18 @@ until "$@" >/dev/null 2>&1; do
     sleep 0.02
 done
 SH
-chmod +x "$1/path/await"
+# clean – removes all handlers of this user namespace: those that are anchored outlive it, and nobody could remove them then. By a
+# mount of its own, whatever is mounted where; two in one place would be EBUSY.
+cat >"$1/path/clean" <<'SH'
+#!/bin/sh
+exec unshare --mount --propagation=private sh -ec '
+    mount -t tmpfs tmpfs /mnt
+    mount -t binfmt_misc binfmt_misc /mnt
+    for handler in /mnt/*; do
+        case ${handler##*/} in register | status) ;; *) echo -1 >"$handler" ;; esac
+    done'
+SH
+chmod +x "$1/path/await" "$1/path/clean"
 cd "$1"
 pivot_root . old
 umount -l old
@@ -62,11 +73,4 @@ mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
 umount /proc/sys/fs/binfmt_misc
 echo "$pid"
 read -r _ || : # the end of standard input
-# Handlers that are anchored outlive even their user namespace, and nobody could remove them then.
-mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
-for handler in /proc/sys/fs/binfmt_misc/*; do
-    case ${handler##*/} in
-    register | status) ;;
-    *) echo -1 >"$handler" ;;
-    esac
-done
+/path/clean

@@ -92,6 +92,7 @@ cat >/path/within <<'SH'
 exec unshare --user --map-root-user --mount sh -c '"$@"
 	code=$?
 	for target in aarch64 arm s390x; do /foreign/busybox-$target true 2>/dev/null && echo $target; done >/tmp/inside
+	clean
 	exit $code' sh "$@"
 SH
 
