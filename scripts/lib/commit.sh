@@ -12,15 +12,10 @@ revision() {
 	[ -e .git ] || return 0
 	need git:git
 	# The paths are what .dockerignore lets in, and what tells how to use it.
-	{ commit=$(this_git rev-parse --verify HEAD) && changed=$(this_git status --porcelain -- Cargo.lock Cargo.toml LICENSE \
+	{ commit=$(git rev-parse --verify HEAD) && changed=$(git status --porcelain -- Cargo.lock Cargo.toml LICENSE \
 		manifests scripts src Containerfile docker-bake.hcl .dockerignore); } ||
 		fail "cannot tell the commit of $PWD" "git's own message is above"
 	echo "$commit${changed:+-modified}"
-}
-
-# this_git ARGUMENT… – also in a tree of another user: its scripts run already.
-this_git() {
-	git -c safe.directory='*' "$@"
 }
 
 # name_commit – export VERSION, and in a git checkout REVISION and SOURCE_DATE_EPOCH, for docker-bake.hcl.
@@ -32,7 +27,7 @@ name_commit() {
 	export VERSION
 	REVISION=$(revision)
 	if [ -n "$REVISION" ]; then
-		SOURCE_DATE_EPOCH=$(this_git log -1 --format=%ct -- manifests/emulators.lock)
+		SOURCE_DATE_EPOCH=$(git log -1 --format=%ct -- manifests/emulators.lock)
 		export REVISION SOURCE_DATE_EPOCH
 	else
 		unset REVISION

@@ -4,8 +4,12 @@
 # its own line says what to do. Exit codes: 1 it failed, 2 wrong usage.
 # shellcheck shell=sh
 
-# The user's would send every `cd` to another folder than it names.
+# They make the same for every user, umask and language: a CDPATH would send every `cd` to another folder than it
+# names, and git refuses a tree of another user (sudo; a job in a container), whose scripts run already.
 unset CDPATH
+umask 022
+export LC_ALL=C.UTF-8 GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*'
+export HOME="${HOME:-$(getent passwd "$(id -u)" | cut -d : -f 6)}"
 
 # say TEXT… – what is being done.
 say() {
