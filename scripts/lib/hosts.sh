@@ -49,10 +49,18 @@ hosts_of() {
 	done
 }
 
-# need_pins SUITE – end the script where a suite is not pinned.
+# need_pins SUITE [HOST…] – end the script where the suite is not pinned, or has nothing for one of these.
 need_pins() {
 	[ "$1" != fedora ] || [ -e manifests/fedora.lock ] || fail "nobody has pinned Fedora's packages here" \
 		"scripts/update-pins fedora does, out of Fedora's repositories; it writes manifests/fedora.lock"
+	qus_there=$(hosts_of "$1" | tr '\n' ' ')
+	# shellcheck disable=SC2046 # one file or two
+	[ -n "$qus_there" ] || misuse "unknown suite '$1'; known: latest $(awk '!/^#/ && !seen[$1]++ { printf "%s ", $1 }' $(locks))"
+	qus_suite=$1
+	shift
+	for host in "$@"; do
+		case " $qus_there" in *" $host "*) ;; *) misuse "the suite '$qus_suite' has nothing for '$host'; it has: $qus_there" ;; esac
+	done
 }
 
 # this_host – the host that this machine is.
