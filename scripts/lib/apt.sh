@@ -214,7 +214,7 @@ cached() {
 		"the cache can be removed at any time; XDG_CACHE_HOME chooses another place"
 	suite=$(awk -v sha256="${pinned:-$sha256}" 'index($0, sha256) { print $1; exit }' manifests/*.lock)
 	fail "cannot fetch $what (sha256 $sha256)" \
-		"if a newer one has replaced it, scripts/update-pins ${suite:-SUITE} takes a new pin; QUS_SNAPSHOT_MIRROR may have the old file"
+		"if the mirror does not answer, QUS_DEBIAN_MIRROR chooses another; if it has a newer file, scripts/update-pins ${suite:-SUITE} takes a new pin, or QUS_SNAPSHOT_MIRROR may have the old one"
 }
 
 apt_fetch() (
