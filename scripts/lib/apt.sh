@@ -179,11 +179,6 @@ download() {
 	/usr/lib/apt/apt-helper -qq -o APT::Sandbox::User=root download-file "$1" "$part" >&2
 }
 
-# is_full DIRECTORY – has its file system less than a MiB left?
-is_full() {
-	[ "$(df --output=avail -k "$1" | tail -n 1)" -lt 1024 ]
-}
-
 # cached FILE SHA256 WHAT SOURCE… – print FILE of the cache; what is not there, the first of the sources (from_SOURCE, above) has
 # to have with that hash.
 cached() {
@@ -210,7 +205,7 @@ cached() {
 		mv "$part" "$file.bad"
 		say "from $source came a $what with the wrong sha256; kept as $file.bad"
 	done
-	! is_full "${file%/*}" || fail "cannot fetch $what: no space left in ${file%/*}" \
+	[ "$(df --output=avail -k "${file%/*}" | tail -n 1)" -ge 1024 ] || fail "cannot fetch $what: no space left in ${file%/*}" \
 		"the cache can be removed at any time; XDG_CACHE_HOME chooses another place"
 	suite=$(awk -v sha256="${pinned:-$sha256}" 'index($0, sha256) { print $1; exit }' manifests/*.lock)
 	fail "cannot fetch $what (sha256 $sha256)" \
