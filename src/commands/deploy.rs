@@ -35,6 +35,12 @@ impl Deploy {
 }
 
 pub(super) fn deploy(request: &Deploy, report: &mut Report) -> Outcome {
+    // Until the first release, that name is another program's, which takes `install` for something else.
+    if request.image == IMAGE && !matches!(request.by, Runner::SystemdHost | Runner::OpenRc) {
+        report.note(format!(
+            "{IMAGE} is not this qus until it is published: `qus export systemd` and its like take yours with --image"
+        ));
+    }
     let files = files(request).into_iter().map(|(name, text)| (name.to_owned(), text)).collect();
     // Only kustomize reads that file; stdout is for `kubectl apply -f -`.
     let printed = |files: Vec<(String, String)>| match request.to {
