@@ -293,9 +293,9 @@ impl BinfmtMount {
         }
     }
 
-    /// Watches for removals of handlers.
-    pub(crate) fn watch_removals(&self) -> Result<Watch> {
-        Watch::on(self.binfmt.dir(), AddWatchFlags::IN_DELETE)
+    /// Watches for removals of handlers, and for what is written to one, to all or to register another.
+    pub(crate) fn watch_changes(&self) -> Result<Watch> {
+        Watch::on(self.binfmt.dir(), AddWatchFlags::IN_DELETE | AddWatchFlags::IN_MODIFY)
     }
 
     /// Unmounts binfmt_misc from the host if this run mounted it, and nobody has registered anything in it.

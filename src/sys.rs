@@ -367,14 +367,15 @@ pub(crate) fn wait_for_change(children: &[Pid], until: Instant) -> Result<Option
     /// Another thread, which doesn't block the signal, may take it: this is how often to look anyway.
     const GLANCE: Duration = Duration::from_millis(100);
     // Blocked before looking, so that no change is missed.
-    let old = SigSet::from(Signal::SIGCHLD).thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+    let ends = SigSet::from(Signal::SIGCHLD);
+    let old = ends.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
     let changed = loop {
         let look = |child: &Pid| change_of(*child).map(|c| c.map(|c| (*child, c))).transpose();
         let left = until.saturating_duration_since(Instant::now());
         match children.iter().find_map(look) {
             Some(changed) => break changed.map(Some),
             None if left.is_zero() => break Ok(None),
-            None => match wait_for(&[Signal::SIGCHLD], left.min(GLANCE)) {
+            None => match wait_for(&ends, left.min(GLANCE)) {
                 Ok(_) => {}
                 Err(errno) => break Err(errno),
             },
@@ -574,27 +575,32 @@ pub(crate) fn set_signals() {
     debug_assert!(done.iter().all(Result::is_ok));
 }
 
-/// Blocks these signals, for [`wait_for`] to take them. Children inherit that.
-pub(crate) fn block(signals: &[Signal]) -> Result<(), Errno> {
-    signals.iter().copied().collect::<SigSet>().thread_block()
+/// The signals that would end this process; those of faults end it all the same.
+pub(crate) fn ending_signals() -> SigSet {
+    use Signal::{SIGCHLD, SIGCONT, SIGPIPE, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH, SIGXFSZ};
+    let mut signals = SigSet::all();
+    // They stop it, or are ignored.
+    for other in [SIGCHLD, SIGCONT, SIGPIPE, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH, SIGXFSZ] {
+        signals.remove(other);
+    }
+    signals
 }
 
 /// Waits for one of these signals, which must be blocked; `None` at the time limit, or sooner.
 ///
 /// # Errors
 /// Of sigtimedwait, except EINTR.
-pub(crate) fn wait_for(signals: &[Signal], at_most: Duration) -> Result<Option<Signal>, Errno> {
-    let set: SigSet = signals.iter().copied().collect();
+pub(crate) fn wait_for(signals: &SigSet, at_most: Duration) -> Result<Option<i32>, Errno> {
     let timeout = libc::timespec {
         tv_sec: at_most.as_secs().try_into().map_err(|_| Errno::EINVAL)?,
         // Below 10⁹, it fits 32 bits.
         tv_nsec: at_most.subsec_nanos() as libc::c_long,
     };
     // SAFETY: both structures live during the call, which only reads them; there is no siginfo to write.
-    match unsafe { libc::sigtimedwait(set.as_ref(), std::ptr::null_mut(), &raw const timeout) } {
+    match unsafe { libc::sigtimedwait(signals.as_ref(), std::ptr::null_mut(), &raw const timeout) } {
         -1 if [Errno::EAGAIN, Errno::EINTR].contains(&Errno::last()) => Ok(None),
         -1 => Err(Errno::last()),
-        number => Signal::try_from(number).map(Some),
+        number => Ok(Some(number)),
     }
 }
 

@@ -6,8 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
-
 use super::remove::see_what_depends;
 use super::undo::Undo;
 use crate::anchor::{BinfmtMount, Watch};
@@ -25,14 +23,12 @@ use crate::userns::{Namespaces, STILL_HIDDEN};
 /// How often the handlers are checked in any case.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// How often removals are noticed, which inotify reports.
+/// How often changes are noticed, which inotify reports.
 const TICK: Duration = Duration::from_millis(200);
-
-const SIGNALS: [Signal; 3] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM];
 
 /// Blocks signals before anything is registered, so that [`Holder::wait`] gets them, and can remove the handlers if requested.
 pub(super) fn block_signals() -> Result<()> {
-    sys::block(&SIGNALS).map_err(|errno| Error::new(Step::Block, "signals", errno))
+    sys::ending_signals().thread_block().map_err(|errno| Error::new(Step::Block, "signals", errno))
 }
 
 /// Holds handlers; none if there was nothing to register.
@@ -60,22 +56,27 @@ pub(super) struct Held {
 }
 
 impl Holder {
-    /// Waits for SIGTERM or SIGINT. Until then, missing handlers are registered again, or, with `strict`, end it. On SIGHUP, runs
+    /// Waits for SIGTERM, or what else would end it. Until then, missing handlers are registered again, or, with `strict`, end it. On SIGHUP, runs
     /// a program of each. `tell` gets what a look finds, unless the look before it found the same; returns the last report.
     pub fn wait(mut self, tell: &mut dyn FnMut(&Report)) -> Report {
         if !self.hold.clean {
             self.held.iter_mut().for_each(|held| held.undo.replaced = None);
         }
         let (mut report, mut told) = (Report::default(), Vec::new());
-        let removals = self.mount.as_ref().and_then(|mount| mount.watch_removals().ok());
+        let changes = self.mount.as_ref().and_then(|mount| mount.watch_changes().ok());
         let mut looked = Instant::now();
+        let signals = sys::ending_signals();
         loop {
-            let is_told = || removals.as_ref().is_some_and(Watch::is_told);
-            match sys::wait_for(&SIGNALS, TICK) {
-                Ok(Some(Signal::SIGINT | Signal::SIGTERM)) => break,
+            // Without a watch, it has to look.
+            let is_told = || changes.as_ref().is_none_or(Watch::is_told);
+            match sys::wait_for(&signals, TICK) {
                 Ok(None) if !is_told() && looked.elapsed() < PERIOD => continue,
-                Ok(signal) => self.look(signal.is_some(), &mut report),
-                Err(errno) => report.errors.push(Error::new(Step::Wait, "signals", errno)),
+                Ok(signal @ (None | Some(libc::SIGHUP))) => self.look(signal.is_some(), &mut report),
+                Ok(Some(_)) => break,
+                Err(errno) => {
+                    report.errors.push(Error::new(Step::Wait, "signals", errno));
+                    break;
+                }
             }
             looked = Instant::now();
             if self.hold.strict && !report.errors.is_empty() {

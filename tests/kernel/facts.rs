@@ -167,12 +167,12 @@ fn with_watch() -> Option<Sandbox> {
         r#"cat >/path/watch.pl <<'PERL'
 sub watch {
     my ($dir, $fd) = (shift, syscall 294, 0x800); # inotify_init1, IN_NONBLOCK
-    syscall(254, $fd, $dir, 0x600) >= 0 or die "inotify_add_watch: $!\n"; # IN_DELETE, IN_DELETE_SELF
+    syscall(254, $fd, $dir, 0x602) >= 0 or die "inotify_add_watch: $!\n"; # IN_MODIFY, IN_DELETE, IN_DELETE_SELF
     open my $watch, "<&=", $fd;
     $watch
 }
 sub told {
-    my %word = (0x200 => "IN_DELETE", 0x400 => "IN_DELETE_SELF", 0x2000 => "IN_UNMOUNT", 0x8000 => "IN_IGNORED");
+    my %word = (0x2 => "IN_MODIFY", 0x200 => "IN_DELETE", 0x400 => "IN_DELETE_SELF", 0x2000 => "IN_UNMOUNT", 0x8000 => "IN_IGNORED");
     my ($bytes, @told) = "";
     sysread shift, $bytes, 4096;
     while (length $bytes) {
@@ -281,6 +281,7 @@ fn kernel_has_one_register_for_root_on_all_mounts() {
 fn kernel_tells_a_watch_of_each_removed_entry() {
     let Some(mut s) = with_watch() else { return };
     s.quietly("for name in x y z; do register :$name:M::MAGIC::/one:; done");
+    s.step("events /mnt sh -c 'echo 0 >/mnt/x'");
     s.step("events /mnt sh -c 'echo -1 >/mnt/x'");
     s.step("events /mnt sh -c 'echo -1 >/mnt/status'");
     s.compare();

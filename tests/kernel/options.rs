@@ -91,6 +91,66 @@ fn hold_notes_changes_at_once() {
 }
 
 #[test]
+fn whatever_ends_a_hold_it_cleans_up() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(
+        "cat >/path/end <<'SH'
+#!/bin/sh
+: >/tmp/out
+env --default-signal qus hold --clean arm >/tmp/out 2>/tmp/err &
+await -p $! grep '^they stay' /tmp/out
+kill -\"$1\" $!
+wait $!
+echo \"$1: $?\"
+SH
+        chmod +x /path/end",
+    );
+    s.step("for signal in QUIT USR1 USR2 ALRM PWR ABRT 40; do end $signal; qus list; done");
+    s.compare();
+}
+
+#[test]
+fn a_hold_that_cannot_wait_for_signals_ends() {
+    let Some(mut s) = Sandbox::new() else { return };
+    let fault = "-e trace=rt_sigtimedwait -e inject=rt_sigtimedwait:error=EPERM:when=20+";
+    s.step(&format!(
+        "timeout --signal KILL 20 strace -qq -o /dev/null {fault} qus hold --clean arm >/tmp/out 2>&1; echo exit $?; tail -n 1 /tmp/out"
+    ));
+    s.step("qus list");
+    s.compare();
+}
+
+/// Without a watch, which the kernel may refuse, it looks.
+#[test]
+fn hold_sees_at_once_what_is_removed_or_switched_off() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(
+        "mount -t binfmt_misc b /mnt
+        cat >/path/soon <<'SH'
+#!/bin/sh
+change=$1
+shift
+: >/tmp/out >/tmp/err
+\"$@\" >/tmp/out 2>/tmp/err &
+await -p $! grep '^they stay' /tmp/out
+began=$(date +%s)
+sh -c \"$change\"
+await -p $! grep another.process /tmp/err
+[ $(($(date +%s) - began)) -lt 5 ] && tail -n 1 /tmp/err
+kill -TERM $! 2>&-
+wait $!
+echo exit $?
+SH
+        chmod +x /path/soon",
+    );
+    let blind = "strace -D -qq -o /dev/null -e trace=inotify_init1 -e inject=inotify_init1:error=EMFILE";
+    s.step("soon 'echo 0 >/mnt/qemu-arm' qus hold arm; echo -1 >/mnt/qemu-arm");
+    s.step("soon 'echo 0 >/mnt/qemu-arm' qus hold --strict arm; echo -1 >/mnt/qemu-arm");
+    s.step(&format!("soon 'echo -1 >/mnt/qemu-arm' {blind} qus hold arm"));
+    s.compare();
+}
+
+#[test]
 fn hold_watches_what_was_left_to_others() {
     let Some(mut s) = Sandbox::new() else { return };
     s.quietly(
