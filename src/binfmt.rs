@@ -269,6 +269,11 @@ impl Registrar {
         disabled.map_err(|e| Error::new(Step::Disable, entry.name.as_str(), e))
     }
 
+    /// Unlocks it, and goes on holding the mount: the file.
+    pub(crate) fn unlocked(self) -> Option<File> {
+        self.register.filter(|register| register.unlock().is_ok())
+    }
+
     /// Unlocks it and releases the mount. Nothing can be registered afterwards.
     pub(crate) fn close(&mut self) {
         self.register = None;

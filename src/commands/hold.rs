@@ -36,6 +36,8 @@ pub(super) fn block_signals() -> Result<()> {
 pub struct Holder {
     pub(super) hold: Hold,
     pub(super) mount: Option<BinfmtMount>,
+    /// Keeps binfmt_misc, where the host unmounts it.
+    pub(super) _register: Option<File>,
     pub(super) held: Vec<Held>,
     /// Targets that were left to third-party handlers, with their entries when they last worked, and the inode numbers of the first.
     pub(super) left: Vec<(&'static Arch, Entry, Option<u64>)>,

@@ -222,6 +222,23 @@ fn hold_on_the_host_registers_only_the_emulator_that_it_tried() {
 }
 
 #[test]
+fn hold_keeps_what_the_host_unmounts() {
+    let Some(mut s) = host() else { return };
+    s.quietly(
+        "mount -t binfmt_misc b /proc/sys/fs/binfmt_misc
+        on-host qus hold --clean arm >/tmp/out 2>/tmp/err & echo $! >/tmp/pid
+        await -p $! grep '^they stay' /tmp/out",
+    );
+    s.step("umount /proc/sys/fs/binfmt_misc 2>&1; /foreign/busybox-arm uname -m");
+    s.step("umount --lazy /proc/sys/fs/binfmt_misc; /foreign/busybox-arm uname -m");
+    s.step(
+        "mount -t binfmt_misc b /proc/sys/fs/binfmt_misc; pid=$(cat /tmp/pid); kill -TERM $(cat /proc/$pid/task/$pid/children)
+        await -p $pid false; ls /proc/sys/fs/binfmt_misc",
+    );
+    s.compare();
+}
+
+#[test]
 fn a_namespace_with_all_users_is_not_the_initial_one() {
     let Some(mut s) = Sandbox::new() else { return };
     // /proc/self/uid_map, as strace has it read, is that of the initial user namespace. The first read is all but the line's end.

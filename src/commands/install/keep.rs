@@ -120,7 +120,7 @@ impl Site<'_> {
             Some((job.arch, entry, inode))
         });
         let left = left.collect();
-        Holder { hold, mount: Some(self.mount), held, left }
+        Holder { hold, mount: Some(self.mount), _register: self.registrar.unlocked(), held, left }
     }
 
     /// The error if nothing keeps the handlers.
