@@ -282,6 +282,7 @@ pub(crate) fn where_path_leads_to(
     let dirs = path.as_os_str().as_bytes().iter().enumerate().filter_map(is_slash);
     let prepare = || {
         unshare(CloneFlags::CLONE_NEWNS)?;
+        sys::make_mounts_private()?;
         mount("qus", at, Some("tmpfs"), MsFlags::MS_NODEV, Some("mode=755"))?;
         // The link leads through it.
         let proc = at.join("proc");

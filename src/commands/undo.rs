@@ -27,7 +27,7 @@ impl Undo {
     /// Can't what it replaced be restored? The error says so.
     pub(super) fn is_final(&self, mount: &BinfmtMount) -> Option<Error> {
         match &self.replaced {
-            Some((old, None)) if has_open_emulator(old, mount) => Some(gone(old)),
+            Some((old, None)) if is_unreachable(old, mount) => Some(gone(old)),
             _ => None,
         }
     }
@@ -48,7 +48,7 @@ impl Undo {
 }
 
 /// Does that handler hold an emulator open, that no path in here may lead to?
-fn has_open_emulator(old: &Entry, mount: &BinfmtMount) -> bool {
+fn is_unreachable(old: &Entry, mount: &BinfmtMount) -> bool {
     Flags::parse(&old.flags).fix_binary && !mount.is_on_host()
 }
 
@@ -67,21 +67,24 @@ fn taken(old: &Entry) -> Error {
         .hint("restart what registers it, such as systemd-binfmt")
 }
 
-/// Registers a handler again that was removed, with the emulator that it held open.
+/// Registers a handler again that was removed, with the emulator that it held open. If that isn't known, on the host, with the one at
+/// its path.
 pub(super) fn restore(
     old: &Entry,
     file: Option<&File>,
     mount: &mut BinfmtMount,
     registrar: &Registrar,
 ) -> Result<()> {
-    if has_open_emulator(old, mount) {
-        let (path, file) = (Path::new(&old.interpreter), file.ok_or_else(|| gone(old))?);
+    if let Some(file) = file {
+        let path = Path::new(&old.interpreter);
         let write = || registrar.restore(old).map_err(|e| e.errno());
         // Its directory may not be in this root.
         if mounts::where_path_leads_to(path, file, mount.binfmt().dir(), &write).is_ok() {
             return Ok(());
         }
         mount.link(path, file)?;
+    } else if is_unreachable(old, mount) {
+        return Err(gone(old));
     }
     registrar.restore(old)
 }

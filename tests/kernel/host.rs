@@ -239,6 +239,37 @@ fn hold_keeps_what_the_host_unmounts() {
 }
 
 #[test]
+fn what_comes_back_on_the_host_has_the_emulator_that_it_had() {
+    let Some(mut s) = host() else { return };
+    s.quietly(
+        "mount -t binfmt_misc b /proc/sys/fs/binfmt_misc; mkdir /their
+        qus export binfmt.d arm --path /qus/bin | sed 's|/qus/bin/.*|/their/arm:F|' >/their/rule
+        cat >/path/while-held <<'SH'
+#!/bin/sh
+cd /proc/sys/fs/binfmt_misc
+: >/tmp/out
+cp /qus/bin/qemu-arm-static /their/arm
+cat /their/rule >register
+cat qemu-arm >/tmp/before
+on-host qus hold --clean arm >/tmp/out 2>/tmp/err &
+await -p $! grep '^they stay' /tmp/out
+head -n 1 /tmp/out
+eval \"$1\"
+kill -TERM $(cat /proc/$!/task/$!/children)
+wait $!
+echo exit $?
+tail -n 1 /tmp/err
+cmp qemu-arm /tmp/before && /foreign/busybox-arm uname -m
+echo -1 >qemu-arm
+SH
+        chmod +x /path/while-held",
+    );
+    s.step("while-held 'cp /bin/true /their/new; mv /their/new /their/arm'");
+    s.step("while-held 'rm /their/arm'");
+    s.compare();
+}
+
+#[test]
 fn a_namespace_with_all_users_is_not_the_initial_one() {
     let Some(mut s) = Sandbox::new() else { return };
     // /proc/self/uid_map, as strace has it read, is that of the initial user namespace. The first read is all but the line's end.

@@ -118,7 +118,7 @@ impl Site<'_> {
     /// # Errors
     /// If that can't be known.
     pub(super) fn runs(&self, old: &Entry) -> Result<Option<File>> {
-        if self.mount.is_on_host() || !Flags::parse(&old.flags).fix_binary {
+        if !Flags::parse(&old.flags).fix_binary {
             return Ok(None);
         }
         let unknown = |why: &str| {
