@@ -106,6 +106,14 @@ impl Emulator {
         Ok(digest_of(loaded)? == self.sum.map_or_else(|| digest_of(&self.file), Ok)?)
     }
 
+    /// Does that path still lead to it, and does it hold what was checked?
+    ///
+    /// # Errors
+    /// Those of `open`, `fstat` and `read`.
+    pub(crate) fn is_still_at(&self, path: &str) -> std::io::Result<bool> {
+        Ok(self.is_same_as(&File::open(path)?)? && self.unchanged()?)
+    }
+
     /// Does the file still hold what was checked? To be asked after registering: a handler also runs what is later written to
     /// that file in place. If only names or permissions have changed, the digest shows it; without one, that counts as a change.
     ///

@@ -270,6 +270,23 @@ SH
 }
 
 #[test]
+fn a_file_that_took_an_emulators_place_is_not_said_to_run() {
+    let Some(mut s) = host() else { return };
+    s.quietly(
+        "mount -t binfmt_misc b /proc/sys/fs/binfmt_misc; mkdir /own; cp /qus/bin/qemu-arm-static /own
+        (cd /own && sha256sum qemu-arm-static >SHA256SUMS)",
+    );
+    // Once it is tried, before it is registered.
+    let slowly = "-P /proc/sys/fs/binfmt_misc/register -e trace=statx,umount2,write -e inject=write:delay_exit=2s:when=1";
+    s.step(&format!(
+        "strace='{slowly}' on-host qus install --path /own arm & await ls /proc/sys/fs/binfmt_misc/qemu-arm.new
+        cp /bin/true /own/new; mv /own/new /own/qemu-arm-static; wait $!"
+    ));
+    s.step("ls /proc/sys/fs/binfmt_misc");
+    s.compare();
+}
+
+#[test]
 fn a_namespace_with_all_users_is_not_the_initial_one() {
     let Some(mut s) = Sandbox::new() else { return };
     // /proc/self/uid_map, as strace has it read, is that of the initial user namespace. The first read is all but the line's end.

@@ -193,14 +193,11 @@ impl Site<'_> {
         if !there.is_some_and(is_right) {
             return Err(Error::new(Step::Register, name, "another process removed it while qus was running"));
         }
+        let path = job.rule.interpreter.as_str();
         if let Some(emulator) = job.emulator.as_deref().filter(|_| job.is_new())
-            && !emulator.unchanged().map_err(|e| Error::new(Step::Read, job.rule.interpreter.as_str(), e))?
+            && !emulator.is_still_at(path).map_err(|e| Error::new(Step::Read, path, e))?
         {
-            return Err(Error::new(
-                Step::Check,
-                job.rule.interpreter.as_str(),
-                "it changed while qus registered it",
-            ));
+            return Err(Error::new(Step::Check, path, "it changed while qus registered it"));
         }
         if !self.is_tried() || !job.is_new() {
             return Ok(());
