@@ -156,10 +156,20 @@ pub(crate) fn failure(arch: &Arch, verdict: &Verdict) -> Error {
                 .hint("in a systemd unit, `MemoryDenyWriteExecute=no` allows it"),
         },
         Verdict::Died(signal) => {
-            let signal = Signal::try_from(*signal).map_or("a signal", Signal::as_str);
-            let another = || "try another version of QEMU: images are tagged by version".to_owned();
+            let signal = Signal::try_from(*signal);
+            let remedy = match signal {
+                Ok(Signal::SIGKILL) => {
+                    "if it took more memory than its container or unit may: raise that limit"
+                }
+                Ok(Signal::SIGSYS) => {
+                    "a seccomp filter forbids one of its system calls: in a systemd unit, `SystemCallFilter=`"
+                }
+                Ok(Signal::SIGXCPU) => "run it without the limit on processor time (`ulimit -t`)",
+                _ => "try another version of QEMU: images are tagged by version",
+            };
+            let signal = signal.map_or("a signal", Signal::as_str);
             failed(format!("their interpreter died of {signal}").into())
-                .hint(limit_on(verdict).unwrap_or_else(another))
+                .hint(limit_on(verdict).unwrap_or_else(|| remedy.to_owned()))
         }
         Verdict::Unloadable => {
             failed("the kernel could not load them or their interpreter".into()).maybe_hint(limit_on(verdict))

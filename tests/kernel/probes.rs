@@ -10,6 +10,11 @@ mod code {
     pub(super) const HANG: &[u8] = b"\xb8\x22\0\0\0\x0f\x05\xeb\xf7";
     /// An instruction that doesn't exist.
     pub(super) const CRASH: &[u8] = b"\x0f\x0b";
+    /// `kill(getpid(), signal)`
+    pub(super) fn end_by(signal: u8) -> Vec<u8> {
+        let kill = b"\xb8\x27\0\0\0\x0f\x05\x89\xc7\xbe$\0\0\0\xb8\x3e\0\0\0\x0f\x05";
+        kill.iter().map(|byte| if *byte == b'$' { signal } else { *byte }).collect()
+    }
     /// `for (;;) write(1, "\xbf\x01\0\0\0…", 16);`: its own code.
     pub(super) const PRINT: &[u8] =
         b"\xbf\x01\0\0\0\x48\x8d\x35\xf4\xff\xff\xff\xba\x10\0\0\0\xb8\x01\0\0\0\x0f\x05\xeb\xe6";
@@ -159,6 +164,17 @@ fn a_crash_leaves_no_core() {
     s.step(&format!("{core}; QEMU_BIN_DIR=/tmp/crash qus -s -- -p arm"));
     s.step(&format!("{core}; QEMU_BIN_DIR=/tmp/crash qus --version | grep -v ^qus"));
     s.step("ls -A /tmp/here");
+    s.compare();
+}
+
+/// Another version of QEMU would not help.
+#[test]
+fn the_hint_is_about_the_signal_that_ended_an_emulator() {
+    let Some(mut s) = Sandbox::new() else { return };
+    for (name, signal) in [("KILL", 9), ("XCPU", 24), ("SYS", 31)] {
+        make(&s, &format!("/tmp/{name}/qemu-arm-static"), &code::end_by(signal));
+        s.step(&format!("qus install --path /tmp/{name} arm"));
+    }
     s.compare();
 }
 
