@@ -8,10 +8,13 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
 use nix::unistd::{AccessFlags, access};
 
 use crate::error::{Error, Step};
 use crate::outcome::{Outcome, Report, Separator};
+use crate::sys;
 
 /// Writes files to the directory `to`, or only shows them (`dry_run`); without a directory, prints them.
 pub(super) fn deliver(
@@ -44,6 +47,13 @@ fn rehearse(dir: &Path, path: &Path, text: &str) -> std::io::Result<Option<File>
     let there = path.symlink_metadata();
     if there.as_ref().is_ok_and(Metadata::is_dir) {
         return Err(Errno::EISDIR.into());
+    }
+    let mount = |path: &Path| {
+        let file = open(path, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+        sys::mount_of(&file.into()).ok()
+    };
+    if there.is_ok() && mount(path) != mount(&dir.join(".")) {
+        return Err(Errno::EBUSY.into());
     }
     let mut options = OpenOptions::new();
     match options.write(true).mode(0o600).custom_flags(libc::O_TMPFILE).open(dir) {

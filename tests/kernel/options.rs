@@ -311,6 +311,11 @@ fn a_dry_run_of_export_ends_as_the_run() {
         ("no inodes", "nr_inodes=2", ": >/full/other"),
         ("read-only", "ro", ":"),
         ("a directory of that name", "size=1m", "mkdir /full/qemu-s390x.conf"),
+        (
+            "a mount of that name",
+            "size=1m",
+            ": >/full/qemu-arm.conf; mount --bind /full/qemu-arm.conf /full/qemu-arm.conf",
+        ),
     ] {
         s.quietly(&format!("mkdir -p /full; mount -t tmpfs -o {options} t /full; {more}"));
         for run in ["--dry-run", ""] {
@@ -318,7 +323,7 @@ fn a_dry_run_of_export_ends_as_the_run() {
                 "# {what}\nqus export binfmt.d --path /own -e /full {run} arm s390x | cut -d : -f 1"
             ));
         }
-        s.quietly("umount /full");
+        s.quietly("umount --recursive /full");
     }
     s.step("(ulimit -f 0; qus export binfmt.d --path /own -e /tmp --dry-run arm | cut -d : -f 1)");
     s.compare();
