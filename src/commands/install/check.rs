@@ -85,8 +85,10 @@ impl Site<'_> {
                 host::build_arch().name
             ));
         }
+        let unanchored = due.iter().filter(|job| job.is_due() && job.tree.is_none());
+        let replaced: Vec<_> = unanchored.flat_map(|job| self.replaced_by(job)).collect();
         for job in due.iter_mut().filter(|job| job.is_due()) {
-            let ready = self.fits(job).and_then(|()| self.see_what_depends(job));
+            let ready = self.fits(job).and_then(|()| self.see_what_depends(job, &replaced));
             let ready = ready.and_then(|()| self.keep_open_what_is_replaced(job));
             if let Err(error) = ready.and_then(|()| self.link(job)) {
                 job.fail(error, report);
@@ -161,14 +163,21 @@ impl Site<'_> {
         Ok(())
     }
 
-    /// A handler that may be all that keeps binfmt_misc mounted is replaced only by one that also keeps it.
-    fn see_what_depends(&self, job: &Job) -> Result<()> {
+    /// The handlers that go once this job's is there.
+    fn replaced_by(&self, job: &Job) -> Vec<Entry> {
+        let old = self.entries.iter().filter(|e| e.name == job.rule.name);
+        old.chain(self.left_over(job)).cloned().collect()
+    }
+
+    /// A handler that may be all that keeps binfmt_misc mounted, alone or with others that are `replaced`, gives way only to one that
+    /// also keeps it.
+    fn see_what_depends(&self, job: &Job, replaced: &[Entry]) -> Result<()> {
         if job.tree.is_some() || self.mount.is_held_by_host() {
             return Ok(());
         }
-        let goes = |e: &&Entry| e.name == job.rule.name || self.left_over(job).any(|left| left == *e);
-        let (removed, left): (Vec<_>, Vec<_>) = self.entries.iter().partition(goes);
-        if !depends_on(&removed, &left) {
+        let (removed, left): (Vec<_>, Vec<_>) = self.entries.iter().partition(|e| replaced.contains(e));
+        let keeps = |e: &Entry| e.signature().is_some_and(|s| s.anchored);
+        if !depends_on(&removed, &left) || !self.replaced_by(job).iter().any(keeps) {
             return Ok(());
         }
         let why = "its detached tree keeps binfmt_misc mounted, and its replacement would have none";
