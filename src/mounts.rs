@@ -1,10 +1,11 @@
 //! Private mount namespaces, and mounts in them: binfmt_misc, tmpfs, overlay. The host is not affected.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, Permissions, set_permissions};
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -105,7 +106,11 @@ pub(crate) fn mount_instance(at: &Path, instance: Instance) -> Result<()> {
         let path = at.join(file);
         std::fs::write(&path, text).map_err(|e| Error::at(Step::Write, &path, e))?;
     }
-    Ok(())
+    // The kernel's belongs to root, who may not be a user of this namespace.
+    let register = at.join("register");
+    let given = chown(&register, Some(0), None)
+        .and_then(|()| set_permissions(&register, Permissions::from_mode(0o200)));
+    given.map_err(|_| Error::at(Step::Lock, &register, Errno::EACCES))
 }
 
 /// Mounts the binfmt_misc of this user namespace.

@@ -46,6 +46,18 @@ fn a_dry_run_foresees_how_a_first_mount_would_end() {
     s.compare();
 }
 
+/// Only root may register, and a user namespace may have none.
+#[test]
+fn a_user_other_than_root_hides_no_outer_handlers() {
+    let Some(mut s) = with_outer_handlers() else { return };
+    for more in ["--dry-run", ""] {
+        s.step(&format!(
+            "unshare --user --map-user=1000 --map-group=1000 --mount --keep-caps sh -c 'qus install --quiet {more} arm; echo exit $?; arm'"
+        ));
+    }
+    s.compare();
+}
+
 #[test]
 fn handlers_that_nothing_keeps_hide_no_outer_ones() {
     let Some(mut s) = with_outer_handlers() else { return };
