@@ -58,8 +58,9 @@ pub(super) struct Held {
 }
 
 impl Holder {
-    /// Waits for SIGTERM, or what else would end it. Until then, missing handlers are registered again, or, with `strict`, end it. On SIGHUP, runs
-    /// a program of each. `tell` gets what a look finds, unless the look before it found the same; returns the last report.
+    /// Waits for SIGTERM, or what else would end it. Until then, missing handlers are registered again, or, with `strict`, end it. On
+    /// SIGHUP, runs a program of each. `tell` gets what a look finds, unless the look before it found the same; returns the last
+    /// report.
     pub fn wait(mut self, tell: &mut dyn FnMut(&Report)) -> Report {
         if !self.hold.clean {
             self.held.iter_mut().for_each(|held| held.undo.replaced = None);
