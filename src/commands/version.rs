@@ -1,6 +1,7 @@
 //! Shows the version of qus, and that of one of the emulators here.
 
 use std::ffi::CString;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Instant;
 
@@ -13,7 +14,7 @@ use crate::sys;
 /// Having no emulators is fine, but a bad one is an error.
 pub(super) fn version(options: &HandlerOptions, report: &mut Report) -> Done {
     let version = |emulator| Ok(Outcome::Version { emulator });
-    if !options.dir().is_dir() {
+    if options.dir().metadata().is_err_and(|e| e.kind() == ErrorKind::NotFound) {
         return version(None);
     }
     let checked = options.open_dir().and_then(|dir| {

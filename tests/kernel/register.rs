@@ -150,7 +150,7 @@ fn version_shows_qus_and_an_emulator() {
         cp /bin/false /odd/qemu-arm-static");
     s.step("qus --version | sed '/:/s/version .*/version .../'");
     s.step("qus version --json | sed 's/version 1.*)/version .../'");
-    for dir in ["/empty", "/not-there", "/own", "/odd"] {
+    for dir in ["/empty", "/not-there", "/own", "/odd", "/odd/qemu-arm-static"] {
         s.step(&format!("QEMU_BIN_DIR={dir} qus --version"));
     }
     s.step("QEMU_BINARY_PATH=/odd qus --mount /mnt --version");
