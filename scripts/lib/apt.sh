@@ -217,9 +217,9 @@ apt_fetch() (
 	cached "$QUS_CACHE/deb/$5.deb" "$5" "$2:$3 $4 of $1" pool snapshot
 )
 
-# unpack DEB FOLDER – all of its files.
+# unpack DEB FOLDER – all of its files, into a folder that need not be there.
 unpack() {
-	dpkg-deb --extract "$1" "$2" || fail "cannot unpack $1 in $2" "dpkg's own message is above"
+	{ mkdir -p "$2" && dpkg-deb --extract "$1" "$2"; } || fail "cannot unpack $1 in $2" "the message above says why"
 }
 
 # The .dsc is pinned, and has the hashes of the other files.
