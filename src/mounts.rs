@@ -315,14 +315,16 @@ pub(crate) fn are_shared_with(table: &str) -> bool {
     ours.is_some() && ours == first(table)
 }
 
-/// Has this file been opened through a mount of this mount namespace? `true` if unknown.
-pub(crate) fn is_mounted_here(file: &File) -> bool {
-    // The root directory's is not in the table if that is no mount point (chroot).
-    let root = || sys::mount_of(&File::open("/").ok()?).ok();
-    let Ok(number) = sys::mount_of(file) else { return true };
-    let Ok(table) = std::fs::read("/proc/self/mountinfo") else { return true };
+/// Has this file been opened through a mount of this mount namespace?
+///
+/// # Errors
+/// Those of reading that from /proc.
+pub(crate) fn is_mounted_here(file: &File) -> std::io::Result<bool> {
+    let number = sys::mount_of(file)?;
+    let table = std::fs::read("/proc/self/mountinfo")?;
     let is_it = |line: &[u8]| line.split(|byte| *byte == b' ').next() == Some(number.as_bytes());
-    root().is_none_or(|root| root == number) || table.split(|byte| *byte == b'\n').any(is_it)
+    // The root directory's is not in the table if that is no mount point (chroot).
+    Ok(sys::mount_of(&File::open("/")?)? == number || table.split(|byte| *byte == b'\n').any(is_it))
 }
 
 /// Where file systems of this type, or of any, are mounted in this namespace (proc_pid_mountinfo(5)).

@@ -179,7 +179,7 @@ impl Namespaces {
         let failed = |why: String| Error::new(Step::List, "this user namespace", why);
         let outer = self.outer(at).map_err(|unclear| {
             let what = "cannot tell whether a mount of binfmt_misc would hide the outer handlers";
-            failed(format!("{what}: {}", unclear.why)).maybe_hint(unclear.hint.clone())
+            failed(format!("{what}: {unclear}")).maybe_hint(unclear.hint.clone())
         })?;
         if !outer.is_empty() {
             // Without the capability, they may as well be its own: nobody can tell.
@@ -237,7 +237,7 @@ impl Namespaces {
 /// mount namespace, as with each anchor of qus.
 ///
 /// # Errors
-/// [`Step::Prove`] if programs can't be tried.
+/// [`Step::Prove`] if programs can't be tried; [`Step::Read`] if /proc doesn't tell.
 fn taken_by_outer_handlers() -> Result<Option<Vec<&'static Arch>>> {
     if !probe::may_be_taken() {
         return Ok(Some(Vec::new()));
@@ -246,15 +246,15 @@ fn taken_by_outer_handlers() -> Result<Option<Vec<&'static Arch>>> {
     if let Some((arch, verdict, _)) = probe::untried(&rows) {
         return Err(probe::failure(arch, verdict));
     }
-    let is_own = |v: &Verdict| match v {
+    for (_, verdict, _) in &rows {
         // A path of an outer handler may lead to such a file system, too, but not past the mounts here.
-        Verdict::Ran { by: RanBy::Interpreter(emulator), .. } => {
-            sys::owns_file_system(emulator) && !mounts::is_mounted_here(emulator)
+        if let Verdict::Ran { by: RanBy::Interpreter(emulator), .. } = verdict
+            && sys::owns_file_system(emulator)
+            && !mounts::is_mounted_here(emulator)
+                .map_err(|e| Error::new(Step::Read, "the mounts in /proc/self", e))?
+        {
+            return Ok(None);
         }
-        _ => false,
-    };
-    if rows.iter().any(|(_, verdict, _)| is_own(verdict)) {
-        return Ok(None);
     }
     let is_taken = |v: &Verdict| match v {
         Verdict::Ran { by, .. } => !matches!(by, RanBy::Kernel),

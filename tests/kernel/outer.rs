@@ -160,6 +160,26 @@ fn nothing_is_said_to_be_lost_where_nothing_was_mounted() {
     s.compare();
 }
 
+/// Where its emulator's mount can't be looked up, an anchored handler may as well be an outer one.
+#[test]
+fn its_own_handlers_are_not_said_to_be_outer_ones() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(
+        "qus install arm
+        cat >/path/without-fdinfo <<'SH'
+#!/bin/sh
+exec strace --quiet=all -o /dev/null -e trace=open,openat $(seq -f '-P /proc/self/fdinfo/%g' 3 30) \
+    -e inject=open,openat:error=EACCES \"$@\"
+SH
+        chmod +x /path/without-fdinfo",
+    );
+    for command in ["list", "status", "remove arm", "install s390x"] {
+        s.step(&format!("without-fdinfo qus {command}"));
+    }
+    s.step("qus list");
+    s.compare();
+}
+
 #[test]
 fn a_hold_that_has_ended_says_what_stays_hidden() {
     let Some(mut s) = with_outer_handlers() else { return };
