@@ -133,6 +133,12 @@ impl Error {
         self.maybe_hint(Some(hint.into()))
     }
 
+    /// Adds a hint if there is none.
+    #[must_use]
+    pub(crate) fn or_hint(self, hint: &str) -> Self {
+        if self.hint.is_some() { self } else { self.hint(hint) }
+    }
+
     /// Replaces the hint, or removes it.
     #[must_use]
     #[inline(never)]
@@ -192,6 +198,10 @@ const fn usual_hint(step: Step, errno: Errno) -> Option<&'static str> {
             "check that it is executable, and that its file system is not mounted noexec"
         }
         (Step::Register, Errno::EINVAL) => "the kernel rejects this rule; `qus install --dry-run` shows it",
+        // Of fork.
+        (Step::Prove | Step::Register | Step::Mount | Step::Unshare | Step::Exec, Errno::EAGAIN) => {
+            "a limit on processes is reached: `ulimit -u`, or that of its container (--pids-limit) or unit (TasksMax=)"
+        }
         (Step::Lock, Errno::EAGAIN) => "another qus is running on this host; run again when it has finished",
         _ => return None,
     })

@@ -145,8 +145,7 @@ fn help_is_a_document_wherever_json_is() {
 }
 
 /// Options of engines and of other programs.
-const OTHERS_OPTIONS: &str =
-    "--privileged --cap-add --cap-drop --pid --userns --security-opt --network --ulimit --engine";
+const OTHERS_OPTIONS: &str = "--privileged --cap-add --cap-drop --pid --userns --security-opt --network --ulimit --pids-limit --engine";
 
 /// All that the tests have ever seen qus say.
 fn everything_said() -> String {

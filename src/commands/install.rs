@@ -139,8 +139,9 @@ fn rehearse(jobs: &mut [Job], run: Run<'_>, outer: &mut Outer, report: &mut Repo
         foretell(&mut Report::default()).map_err(|_| Errno::ECANCELED)
     });
     // Again, for its words.
-    let said = tried
-        .or_else(|errno| foretell(report).and(Err(Error::new(Step::Register, HERE, errno).hint(DO_WITHOUT))));
+    let said = tried.or_else(|errno| {
+        foretell(report).and(Err(Error::new(Step::Register, HERE, errno).or_hint(DO_WITHOUT)))
+    });
     said.inspect_err(|_| *outer = Outer::default())
 }
 

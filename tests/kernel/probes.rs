@@ -134,7 +134,10 @@ fn status_is_an_error_where_nothing_can_be_tried() {
     s.step("qus");
     s.quietly("echo 0 >/proc/sys/vm/memfd_noexec");
     // Out of processes, all of a sudden.
-    s.step("strace -qq -o /dev/null -e inject=clone,clone3,fork,vfork:error=EAGAIN qus status");
+    let without = "strace -qq -o /dev/null -e inject=clone,clone3,fork,vfork:error=EAGAIN";
+    for command in ["status", "check s390x", "list", "install arm", "run -- true"] {
+        s.step(&format!("{without} qus {command}"));
+    }
     // For a moment: the first trial is that of i386 without handlers.
     for run in ["status", "doctor | grep -E ' (native|emulated):'"] {
         s.step(&format!("strace -qq -o /dev/null -e inject=clone:error=EAGAIN:when=1 qus {run}"));

@@ -139,7 +139,7 @@ fn also_needed(
     let outer = match place.outer(request.mount.as_deref()) {
         Err(_) if request.shadow_host => Outer::default(),
         outer => outer.map_err(|error| {
-            error.hint("programs that the host's handlers run could stop working here; `qus install --shadow-host` registers anyway")
+            error.or_hint("programs that the host's handlers run could stop working here; `qus install --shadow-host` registers anyway")
         })?,
     };
     if outer.is_empty() {
