@@ -59,7 +59,7 @@ pub(crate) enum Verdict {
     },
     /// execve failed: ENOEXEC if there is no handler.
     Refused(Errno),
-    /// This signal ended its interpreter; 0 if it is unknown.
+    /// This signal ended its interpreter.
     Died(i32),
     /// The kernel killed it while loading it or its interpreter.
     Unloadable,
@@ -163,6 +163,10 @@ pub(crate) fn failure(arch: &Arch, verdict: &Verdict) -> Error {
                 }
                 Ok(Signal::SIGSYS) => {
                     "a seccomp filter forbids one of its system calls: in a systemd unit, `SystemCallFilter=`"
+                }
+                // QEMU's own end, such as without a second thread.
+                Ok(Signal::SIGABRT) => {
+                    "if its threads or its memory are limited (`ulimit -u`, or by its container or unit): raise that limit; or try another version of QEMU"
                 }
                 Ok(Signal::SIGXCPU) => "run it without the limit on processor time (`ulimit -t`)",
                 _ => "try another version of QEMU: images are tagged by version",
@@ -314,16 +318,16 @@ pub(crate) fn run_by(emulator: &File, arch: &Arch) -> Verdict {
     let run = || {
         let program = sys::program_in_memory(program(arch))?;
         let path = sys::c_path(&sys::own_path(&program))?;
-        let (code, line) = sys::exit_of(emulator, &[c"qemu", &path], started + CHILD_LIMIT)?;
-        Ok((code, without_path(&line, &program)))
+        let (end, line) = sys::end_of(emulator, &[c"qemu", &path], started + CHILD_LIMIT)?;
+        Ok((end, without_path(&line, &program)))
     };
     match run() {
-        Ok((code, _)) if code == Challenge::new().answer(b'/') => {
+        Ok((Change::Exited(code), _)) if code == Challenge::new().answer(b'/') => {
             Verdict::Ran { by: RanBy::Unknown, argv0: true, took: started.elapsed() }
         }
-        Ok((code, said)) => Verdict::Exited(code, said),
+        Ok((Change::Exited(code), said)) => Verdict::Exited(code, said),
+        Ok((Change::Died(signal) | Change::Stopped(signal), _)) => Verdict::Died(signal),
         Err(Errno::ETIMEDOUT) => Verdict::TimedOut,
-        Err(Errno::EINTR) => Verdict::Died(0),
         Err(errno) => Verdict::Refused(errno),
     }
 }
@@ -510,8 +514,8 @@ fn settle(
 fn said(child: &Running, challenge: &Challenge, code: i32) -> String {
     let argv0 = [challenge.argv0, 0];
     let argv0 = CStr::from_bytes_with_nul(&argv0).unwrap_or(c"qus");
-    match sys::exit_of(&child.program, &[argv0], child.until.min(Instant::now() + SLOW)) {
-        Ok((again, line)) if again == code => without_path(&line, &child.program),
+    match sys::end_of(&child.program, &[argv0], child.until.min(Instant::now() + SLOW)) {
+        Ok((again, line)) if again == Change::Exited(code) => without_path(&line, &child.program),
         _ => String::new(),
     }
 }

@@ -189,10 +189,10 @@ pub(crate) fn output_of(program: &Path, arguments: &[&CStr], until: Instant) -> 
     let mut output = file_in_memory(c"qus-output", flags)?;
     let program = std::path::absolute(program)?;
     let (child, refused) = spawn(&program, arguments, Io::Output(output.as_raw_fd()))?;
-    let code = wait_for_end(child, until)?;
+    let end = wait_for_end(child, until)?;
     match refused {
         Some(errno) => return Err(errno.into()),
-        None if code != 0 => return Err(Errno::EIO.into()),
+        None if end != Change::Exited(0) => return Err(Errno::EIO.into()),
         None => {}
     }
     let mut bytes = Vec::new();
@@ -201,17 +201,16 @@ pub(crate) fn output_of(program: &Path, arguments: &[&CStr], until: Instant) -> 
     Ok(bytes)
 }
 
-/// Executes an open file with these arguments, and no environment; returns its exit status, and the first line that it wrote to
-/// stderr.
+/// Executes an open file with these arguments, and no environment; returns how it ended, and the first line that it wrote to stderr.
 ///
 /// # Errors
-/// Those of starting it; ETIMEDOUT; EINTR if a signal ended it.
-pub(crate) fn exit_of(program: &File, arguments: &[&CStr], until: Instant) -> Result<(i32, String), Errno> {
+/// Those of starting it; ETIMEDOUT.
+pub(crate) fn end_of(program: &File, arguments: &[&CStr], until: Instant) -> Result<(Change, String), Errno> {
     // Not a pipe, as above.
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
     let mut errors = file_in_memory(c"qus-errors", flags)?;
     let (child, refused) = spawn(&own_path(program), arguments, Io::Errors(errors.as_raw_fd()))?;
-    let code = wait_for_end(child, until)?;
+    let end = wait_for_end(child, until)?;
     if let Some(errno) = refused {
         return Err(errno);
     }
@@ -220,7 +219,7 @@ pub(crate) fn exit_of(program: &File, arguments: &[&CStr], until: Instant) -> Re
     let _ = errors.rewind().and_then(|()| errors.take(OUTPUT_MAX).read_to_end(&mut bytes));
     let text = String::from_utf8_lossy(&bytes);
     let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    Ok((code, line.chars().take(LINE_MAX).collect()))
+    Ok((end, line.chars().take(LINE_MAX).collect()))
 }
 
 /// Raises the soft limit on open files to the hard one; returns the limit, a high one if it is unknown.
@@ -423,13 +422,13 @@ pub(crate) fn end(child: Pid) {
     let _ = kill(child, Signal::SIGKILL);
 }
 
-/// Waits for a child to exit, and kills it at the time limit; returns its exit status.
-fn wait_for_end(child: Pid, mut until: Instant) -> Result<i32, Errno> {
+/// Waits for a child to exit or die, and kills it at the time limit.
+fn wait_for_end(child: Pid, mut until: Instant) -> Result<Change, Errno> {
     let mut late = false;
     loop {
         match wait_for_change(&[child], until)? {
-            Some((_, Change::Exited(code))) => return Ok(code),
-            Some((_, Change::Died(_))) if !late => return Err(Errno::EINTR),
+            Some((_, end @ Change::Exited(_))) => return Ok(end),
+            Some((_, end @ Change::Died(_))) if !late => return Ok(end),
             Some((_, Change::Stopped(_))) => {}
             _ if late => return Err(Errno::ETIMEDOUT),
             _ => {
@@ -485,7 +484,10 @@ fn run_in_child(limit: Duration, work: impl FnOnce() -> i32) -> Result<i32, Errn
     // SAFETY: no other thread runs: those that hash are joined before anything is mounted or registered, so no lock can be held
     // that the child would wait for. It leaves by _exit, so nothing is flushed twice.
     match unsafe { nix::unistd::fork() }? {
-        ForkResult::Parent { child } => wait_for_end(child, Instant::now() + limit),
+        ForkResult::Parent { child } => match wait_for_end(child, Instant::now() + limit)? {
+            Change::Exited(code) => Ok(code),
+            _ => Err(Errno::EINTR),
+        },
         ForkResult::Child => {
             // SAFETY: this is a child with a single thread.
             unsafe { confine(parent, Io::None) };

@@ -174,9 +174,11 @@ fn a_crash_leaves_no_core() {
 #[test]
 fn the_hint_is_about_the_signal_that_ended_an_emulator() {
     let Some(mut s) = Sandbox::new() else { return };
-    for (name, signal) in [("KILL", 9), ("XCPU", 24), ("SYS", 31)] {
+    for (name, signal) in [("KILL", 9), ("XCPU", 24), ("SYS", 31), ("ABRT", 6)] {
         make(&s, &format!("/tmp/{name}/qemu-arm-static"), &code::end_by(signal));
-        s.step(&format!("qus install --path /tmp/{name} arm"));
+        for run in ["--dry-run ", ""] {
+            s.step(&format!("qus install {run}--path /tmp/{name} arm"));
+        }
     }
     s.compare();
 }
