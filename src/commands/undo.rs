@@ -35,8 +35,11 @@ impl Undo {
     /// Removes the handler, unless it is another's by now, and restores what it replaced, unless that is there again.
     ///
     /// # Errors
-    /// If the kernel refuses either, another's has the name of what it replaced, or the emulator of that can't be reached.
+    /// If the kernel refuses either, or another's has the name of what it replaced. If that can't be restored, nothing is done.
     pub(super) fn undo(self, mount: &mut BinfmtMount, registrar: &Registrar) -> Result<()> {
+        if let Some(error) = self.is_final(mount) {
+            return Err(error.hint("the new handler stays, and runs its programs"));
+        }
         mount.binfmt().remove(self.rule.name.as_ref(), &|entry| self.is_of(entry))?;
         let Some((old, file)) = self.replaced else { return Ok(()) };
         match mount.binfmt().entry(&old.name)? {

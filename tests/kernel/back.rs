@@ -245,6 +245,19 @@ fn a_hold_restores_or_leaves_what_it_cannot_know() {
     s.compare();
 }
 
+/// What it holds open can't be known while it is disabled.
+#[test]
+fn a_disabled_handler_is_not_lost_with_its_successor() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(&format!("{OTHERS}; mkdir /own; cp /qus/bin/qemu-arm-static /own; echo 0 >/mnt/qemu-arm"));
+    let slowly =
+        "strace -qq -o /dev/null -P /qus/anchor/register -e trace=write -e inject=write:delay_exit=2s:when=1";
+    s.step(&format!(
+        "{slowly} qus install --path /own arm & await ls /mnt/qemu-arm.new; touch /own/qemu-arm-static; wait $!; ls /mnt"
+    ));
+    s.compare();
+}
+
 /// Others' handlers, with flag C, whose emulator is another file than that of qus.
 const ODD: &str = "printf x >>/other/bin/qemu-arm-static; echo -1 >/mnt/qemu-arm
     qus export binfmt.d arm --path /other/bin --credentials yes >/mnt/register";

@@ -110,11 +110,7 @@ impl<'a> Site<'a> {
     /// Undoes everything that this run has registered.
     pub(super) fn roll_back(&mut self, jobs: &mut [Job], report: &mut Report) {
         while let Some(undo) = self.undo.pop() {
-            let done = match undo.is_final(&self.mount) {
-                Some(error) => Err(error.hint("the new handler stays, and runs its programs")),
-                None => undo.undo(&mut self.mount, &self.registrar),
-            };
-            match done {
+            match undo.undo(&mut self.mount, &self.registrar) {
                 Ok(()) => report.note("rolled back what this run had registered"),
                 Err(error) => report.errors.push(error),
             }
