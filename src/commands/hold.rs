@@ -157,7 +157,9 @@ impl Holder {
         if !held.is_empty()
             && let Err(error) = place.clone().and_then(depends)
         {
-            let targets: Vec<_> = held.iter().map(|held| held.arch.target).collect();
+            let mut targets: Vec<_> = held.iter().map(|held| held.arch.target).collect();
+            // Two rows may be of one target.
+            targets.dedup();
             let line = format!("qus remove --force {}", targets.join(" "));
             report.errors.push(error.hint(format!("they stay; `{line}` removes them all the same")));
             held.clear();
@@ -198,12 +200,14 @@ impl Held {
                 if self.undo.rule.flags.fix_binary && !Flags::parse(&entry.flags).fix_binary {
                     return lost("another process replaced it by one without flag F");
                 }
-                if probe::run_one(self.arch).ran() {
+                let verdict = probe::run_one(self.arch);
+                if verdict.ran() {
                     self.expected = Some(entry);
                     return Ok(None);
                 }
                 if binfmt.entry(name)?.as_ref() == Some(&entry) {
-                    return lost("another process replaced it, and its programs do not run");
+                    let why = probe::failure(self.arch, &verdict);
+                    return lost(&format!("another process replaced it, and qus {why}"));
                 }
                 // That was removed, too, in the meantime.
                 self.look(mount, strict)
@@ -234,15 +238,30 @@ impl Held {
                 }
                 registrar.register(&self.undo.rule)?;
                 self.expected = binfmt.entry(name)?;
-                Ok(Some(format!("another process removed {name}; it is registered again")))
+                let last = self.takes_precedence(&binfmt);
+                Ok(Some(format!("another process removed {name}; it is registered again{last}")))
             }
+        }
+    }
+
+    /// What a note says about other handlers that take the same programs: the kernel uses the one that was registered last.
+    fn takes_precedence(&self, binfmt: &Binfmt) -> String {
+        let entries = binfmt.entries().unwrap_or_default();
+        let is_other = |e: &&Entry| e.name != self.undo.rule.name && probe::takes(e, self.arch);
+        let others: Vec<_> = entries.iter().filter(is_other).map(|e| e.name.as_str()).collect();
+        if others.is_empty() {
+            String::new()
+        } else {
+            format!(", and takes precedence over {}", others.join(" "))
         }
     }
 
     /// Removes the handler, and restores what it replaced, unless another tool has taken that place: a note says so. Only to restore
     /// takes the lock.
     fn finish(self, mount: &mut BinfmtMount, report: &mut Report) -> Result<()> {
-        let (undo, binfmt) = (self.undo, mount.binfmt().clone());
+        let binfmt = mount.binfmt().clone();
+        let last = self.takes_precedence(&binfmt);
+        let undo = self.undo;
         let Some((old, _)) = &undo.replaced else {
             return binfmt.remove(undo.rule.name.as_ref(), &|entry| undo.is_of(entry)).map(drop);
         };
@@ -254,7 +273,12 @@ impl Held {
                 report.note(format!("{name} is another's now, so what this hold replaced is not restored"));
                 Ok(())
             }
-            _ => undo.undo(mount, &registrar),
+            there => {
+                if !last.is_empty() && there.as_ref() != Some(old) {
+                    report.note(format!("{} is registered again{last}", old.name));
+                }
+                undo.undo(mount, &registrar)
+            }
         }
     }
 }

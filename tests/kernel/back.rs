@@ -245,6 +245,42 @@ fn a_hold_restores_or_leaves_what_it_cannot_know() {
     s.compare();
 }
 
+#[test]
+fn a_hold_that_cannot_clean_up_names_each_target_once() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(STAYING);
+    s.quietly("printf '%s\\n' 'mount -t binfmt_misc b /mnt; echo :jar:E::jar::/usr/bin/true: >/mnt/register' >/come");
+    s.step("during='unshare -m sh /come' staying qus hold --clean arm microblaze");
+    s.compare();
+}
+
+/// A handler that is registered last comes first.
+#[test]
+fn what_a_hold_registers_again_is_said_to_come_first() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(&format!("{OTHERS}; {STAYING}; cp /other/bin/qemu-arm-static /box"));
+    s.quietly("printf %s \"$(qus export binfmt.d arm --path /other/bin | sed 's/:qemu-arm:/:box:/; s|/other/bin/[^:]*|/box|')\" >/rule");
+    s.step("during='cat /rule >/mnt/register; by /box' staying qus hold --clean arm; by /other/bin/qemu-arm-static");
+    s.quietly("echo -1 >/mnt/box");
+    s.step(
+        "during='cat /rule >/mnt/register; echo -1 >/mnt/qemu-arm; await -p $hold grep again $out.err' staying qus hold arm",
+    );
+    s.compare();
+}
+
+#[test]
+fn what_a_hold_could_not_try_is_not_said_to_fail() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(&format!("{OTHERS}; {STAYING}; cat /mnt/qemu-arm >/dev/null"));
+    s.quietly("qus export binfmt.d arm --path /other/bin >/rule");
+    s.step(
+        "during='kill -STOP $hold; echo -1 >/mnt/qemu-arm; cat /rule >/mnt/register
+        strace -qq -o /dev/null -e inject=clone:error=EAGAIN -p $hold & await grep TracerPid:.[1-9] /proc/$hold/status
+        kill -CONT $hold; await -p $hold grep cannot $out.err' staying qus hold arm",
+    );
+    s.compare();
+}
+
 /// What it holds open can't be known while it is disabled.
 #[test]
 fn a_disabled_handler_is_not_lost_with_its_successor() {

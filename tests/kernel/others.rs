@@ -76,6 +76,16 @@ fn a_third_party_handler_is_overridden_only_by_force() {
     s.compare();
 }
 
+/// Where nothing can be tried, a handler has not failed.
+#[test]
+fn a_handler_that_was_not_tried_is_not_said_to_fail() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(ENTRIES);
+    s.quietly("mount -t binfmt_misc b /proc/sys/fs/binfmt_misc");
+    s.step("strace -qq -o /dev/null -e inject=clone:error=EAGAIN qus install aarch64");
+    s.compare();
+}
+
 /// Registers a handler for all ordinary programs of a target: as qus would, by another name and with another file.
 fn take(s: &Sandbox, name: &str, target: &str, file: &str) {
     take_with(s, name, target, file, "PF");

@@ -117,6 +117,7 @@ impl Site<'_> {
         let hint = "registers a handler that takes precedence over it";
         let hint = format!("`qus install --force {}` {hint}", job.arch.target);
         let error = match by {
+            _ if verdict.is_unclear() => return job.fail(probe::failure(job.arch, verdict), report),
             _ if !verdict.ran() => {
                 let why = format!("{} takes them, and fails", other.name);
                 Error::new(Step::Prove, format!("{} programs", job.arch.name), why)
