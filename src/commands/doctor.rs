@@ -5,6 +5,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sys::utsname::uname;
+use nix::unistd::{AccessFlags, access};
 
 use super::Done;
 use super::export::export;
@@ -14,7 +15,7 @@ use crate::anchor::BinfmtMount;
 use crate::arch::{Arch, PREFIX, named};
 use crate::binfmt::USUAL_DIR;
 use crate::emulators::Emulator;
-use crate::error::{Cause, Error, Result, quoted};
+use crate::error::{Cause, Error, Result, Step, quoted};
 use crate::host::{self, Confinement};
 use crate::mounts::Instance;
 use crate::outcome::{Finding, Grade, Outcome, Report};
@@ -34,9 +35,9 @@ pub(super) fn doctor(report: &mut Report) -> Done {
     let place = Namespaces::look()?;
     // Before anything is mounted: a first mount hides the outer handlers from a user namespace.
     let rows = probe::survey();
-    let mut findings = vec![kernel(), namespace(place), privileges()];
     // Before listing the handlers, which may mount it at the same place.
     let is_there = place.is_own_mounted(Path::new(USUAL_DIR)).unwrap_or(false);
+    let mut findings = vec![kernel(), namespace(place), privileges(place.on_host && is_there)];
     let seen = place.binfmt_for_reading(None);
     let seen = seen.and_then(|binfmt| Ok((binfmt.entries()?, binfmt.is_enabled()?, binfmt)));
     findings.extend(confinement(seen.as_ref().err()));
@@ -98,23 +99,34 @@ fn namespace(place: Namespaces) -> Finding {
             "in a user namespace (rootless): handlers are for this namespace only"
         }
         Namespaces { on_host: true, .. } => "on the host",
+        Namespaces { host_in_sight: true, .. } if !Path::new("/proc/1").exists() => {
+            "among the host's processes, the first of which is hidden (hidepid)"
+        }
         Namespaces { host_in_sight: true, .. } => "in a container that sees the host's processes",
         _ => "in a container",
     };
     finding("place", Grade::Good, seen, None)
 }
 
-/// Does this process have the required capability?
-fn privileges() -> Finding {
+/// Does this process have the capability to mount, and to register where nothing needs to be mounted?
+fn privileges(is_mounted: bool) -> Finding {
     /// `CAP_SYS_ADMIN` in include/uapi/linux/capability.h.
     const SYS_ADMIN: u32 = 21;
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    const STATUS: &str = "/proc/self/status";
+    let status = match std::fs::read_to_string(STATUS).map_err(|e| Error::new(Step::Read, STATUS, e)) {
+        Ok(status) => status,
+        Err(e) => return finding("privileges", Grade::Warning, e.to_string(), None),
+    };
     let effective = status
         .lines()
         .find_map(|l| l.strip_prefix("CapEff:"))
         .and_then(|h| u64::from_str_radix(h.trim(), 16).ok());
     if effective.is_some_and(|caps| caps >> SYS_ADMIN & 1 == 1) {
         return finding("privileges", Grade::Good, "CAP_SYS_ADMIN", None);
+    }
+    let register = Path::new(USUAL_DIR).join("register");
+    if is_mounted && access(register.as_path(), AccessFlags::W_OK).is_ok() {
+        return finding("privileges", Grade::Good, "to register; no CAP_SYS_ADMIN, so not to mount", None);
     }
     finding(
         "privileges",
@@ -127,7 +139,7 @@ fn privileges() -> Finding {
 /// The security module that confines this process, and may forbid to mount.
 fn confinement(refused: Option<&Error>) -> Option<Finding> {
     let Confinement { by, label, option } = Confinement::look()?;
-    let is_why = refused.is_some_and(|e| e.why == Cause::Errno(Errno::EACCES));
+    let is_why = refused.is_some_and(|e| e.step == Step::Mount && e.why == Cause::Errno(Errno::EACCES));
     Some(if is_why {
         let remedy = format!("run the container with {option}");
         finding(by, Grade::Broken, format!("{label} forbids mounting"), Some(&remedy))
@@ -212,6 +224,10 @@ fn flushing(place: Namespaces, entries: &[Entry]) -> Option<Finding> {
         }
         text
     };
+    // Nothing that qus exports has flag O without C.
+    let is_opened = |flags: Flags| flags.open_binary && !flags.credentials;
+    let less =
+        if lost.iter().any(|(e, _)| is_opened(Flags::parse(&e.flags))) { " # without flag O" } else { "" };
     let has_file = |dir: &&str| std::fs::read_dir(dir).is_ok_and(|mut files| files.next().is_some());
     let seen = if BINFMT_D.iter().any(has_file) || !kept.is_empty() {
         format!("a restart of systemd-binfmt, as by packages, removes{all}")
@@ -225,7 +241,7 @@ fn flushing(place: Namespaces, entries: &[Entry]) -> Option<Finding> {
             let to = BINFMT_D[0];
             let mkdir = if Path::new(to).exists() { "" } else { "mkdir -p /etc/binfmt.d && " };
             let lines = each(&format!("qus export binfmt.d --path {dir} -e {to}"), " && ");
-            format!("{mkdir}{lines}")
+            format!("{mkdir}{lines}{less}")
         }
         None => {
             let is_there = |engine| Path::new("/usr/bin").join(engine).exists();
@@ -240,7 +256,7 @@ fn flushing(place: Namespaces, entries: &[Entry]) -> Option<Finding> {
             };
             format!(
                 "qus export systemd {engine}--image IMAGE -e /etc/systemd/system{all} && {edit}\
-                 systemctl enable --now qus # IMAGE: the image of qus that you use"
+                 systemctl enable --now qus # IMAGE: the image of qus that you use{less}"
             )
         }
     };

@@ -102,6 +102,27 @@ SH
     s.compare();
 }
 
+/// Flag O: its programs need not be readable.
+#[test]
+fn a_flag_that_qus_has_no_option_for_is_said_to_be_lost() {
+    let Some(mut s) = host() else { return };
+    s.quietly(
+        "mkdir -p /run/systemd/system /etc/binfmt.d; mount -t binfmt_misc b /proc/sys/fs/binfmt_misc
+        [ ! -d /usr/lib/binfmt.d ] || mount -t tmpfs empty /usr/lib/binfmt.d
+        mkdir /p; cp /foreign/busybox-arm /p/uname; chmod 0111 /p/uname
+        echo 'setpriv --bounding-set=-dac_override,-dac_read_search /p/uname -m' >/path/unreadable; chmod +x /path/unreadable",
+    );
+    for flags in ["O", "OPF"] {
+        s.quietly(&format!(
+            "on-host qus remove; cp /qus/bin/qemu-arm-static /their-arm
+            printf %s \"$(qus export binfmt.d --path /qus/bin arm)\" | sed 's|:[^:]*:PF$|:/their-arm:{flags}|' >/proc/sys/fs/binfmt_misc/register"
+        ));
+        s.step("unreadable; on-host qus doctor | grep -A 1 systemd | sed 's/--engine podman //'");
+        s.step("on-host qus install arm; unreadable");
+    }
+    s.compare();
+}
+
 #[test]
 fn a_dry_run_sees_that_an_emulator_is_being_written() {
     let Some(mut s) = host() else { return };
@@ -130,6 +151,48 @@ fn doctor_foresees_that_handlers_would_not_last() {
     s.quietly("mount -t binfmt_misc b /mnt");
     s.step(&format!("{without} qus doctor | grep -A 1 keeping"));
     s.step(&format!("{without} qus install arm"));
+    s.compare();
+}
+
+#[test]
+fn doctor_claims_no_lack_of_privileges_that_it_cannot_see() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(WITHOUT_NAMESPACES);
+    s.step(
+        "strace --quiet=all -o /dev/null -e trace=open,openat -P /proc/self/status -e inject=open,openat:error=EACCES \
+         qus doctor | grep -A 1 privileges",
+    );
+    s.quietly("mount -t binfmt_misc b /proc/sys/fs/binfmt_misc");
+    let user = "setpriv --bounding-set=-sys_admin";
+    s.step(&format!("{user} without qus install arm; {user} without qus doctor | grep -A 1 privileges"));
+    s.step(&format!("{user} without qus remove arm"));
+    s.compare();
+}
+
+/// What may not be listed was not forbidden by what confines qus.
+#[test]
+fn doctor_blames_a_security_module_for_mounts_alone() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly("mount -t binfmt_misc b /proc/sys/fs/binfmt_misc; echo 'docker-default (enforce)' >/label");
+    for (call, path) in [("getdents64", "/proc/sys/fs/binfmt_misc"), ("mount", "binfmt_misc")] {
+        s.step(&format!(
+            "sh -c 'mount --bind /label /proc/$$/attr/current
+            exec strace -D --quiet=all -o /dev/null -e trace={call} -P {path} -e inject={call}:error=EACCES qus doctor' | \
+            grep -A 1 -E 'AppArmor|binfmt_misc'"
+        ));
+        s.quietly("umount /proc/sys/fs/binfmt_misc || :");
+    }
+    s.compare();
+}
+
+#[test]
+fn a_hidden_first_process_is_not_said_to_be_a_hosts() {
+    let Some(mut s) = Sandbox::with_many_users() else { return };
+    s.quietly(WITHOUT_NAMESPACES);
+    for hidden in [0, 2] {
+        s.quietly(&format!("mount -o remount,hidepid={hidden} /proc"));
+        s.step("setpriv --reuid 1000 --regid 1000 --clear-groups without qus doctor | grep place");
+    }
     s.compare();
 }
 
@@ -299,17 +362,18 @@ fn a_namespace_with_all_users_is_not_the_initial_one() {
     s.compare();
 }
 
-#[test]
-fn a_kernel_without_pid_and_user_namespaces_will_do() {
-    let Some(mut s) = Sandbox::new() else { return };
-    s.quietly(
-        "cat >/path/without <<'SH'
+/// `without COMMAND…`: as a kernel that has none; so it is on its host.
+const WITHOUT_NAMESPACES: &str = "cat >/path/without <<'SH'
 #!/bin/sh
 exec strace --quiet=all -o /dev/null -e trace=statx,openat -P /proc/self/ns/pid -P /proc/self/ns/user -P /proc/self/uid_map \
     -e inject=statx,openat:error=ENOENT \"$@\"
 SH
-        chmod +x /path/without; rmdir /qus/anchor",
-    );
+        chmod +x /path/without; rmdir /qus/anchor";
+
+#[test]
+fn a_kernel_without_pid_and_user_namespaces_will_do() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly(WITHOUT_NAMESPACES);
     for command in ["list", "install arm", "status", "remove"] {
         s.step(&format!("without qus {command}"));
     }

@@ -77,10 +77,14 @@ impl Site<'_> {
 
     pub(super) fn note_lost_flags(&self, report: &mut Report) {
         for (new, (old, _)) in self.undo.iter().filter_map(|u| Some((&u.rule, u.replaced.as_ref()?))) {
-            if Flags::parse(&old.flags).credentials && !new.flags.credentials {
+            let (old_flags, name) = (Flags::parse(&old.flags), &old.name);
+            if old_flags.credentials && !new.flags.credentials {
                 report.note(format!(
-                    "{0} loses flag C, so setuid programs no longer gain privileges; `qus install --credentials yes {0}` sets it",
-                    old.name
+                    "{name} loses flag C, so setuid programs no longer gain privileges; `qus install --credentials yes {name}` sets it"
+                ));
+            } else if old_flags.open_binary && !new.flags.open_binary {
+                report.note(format!(
+                    "{name} loses flag O, so programs that may be executed but not read no longer run"
                 ));
             }
         }
