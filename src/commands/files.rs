@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::SystemTime;
@@ -43,6 +43,7 @@ pub(super) fn deliver(
 }
 
 /// Writes it to a file without a name, as long as that takes the place of a new one. Where there can be none, only permissions are seen.
+/// Then asks whether the file there may be replaced: rmdir(2) looks whether it may remove that, before it refuses what is no directory.
 fn rehearse(dir: &Path, path: &Path, text: &str) -> std::io::Result<Option<File>> {
     let there = path.symlink_metadata();
     if there.as_ref().is_ok_and(Metadata::is_dir) {
@@ -56,13 +57,17 @@ fn rehearse(dir: &Path, path: &Path, text: &str) -> std::io::Result<Option<File>
         return Err(Errno::EBUSY.into());
     }
     let mut options = OpenOptions::new();
-    match options.write(true).mode(0o600).custom_flags(libc::O_TMPFILE).open(dir) {
-        Ok(mut file) => file.write_all(text.as_bytes()).map(|()| there.is_err().then_some(file)),
+    let file = match options.write(true).mode(0o600).custom_flags(libc::O_TMPFILE).open(dir) {
+        Ok(mut file) => file.write_all(text.as_bytes()).map(|()| there.is_err().then_some(file))?,
         // This file system has none, or this kernel.
         Err(e) if [libc::EOPNOTSUPP, libc::EISDIR].map(Some).contains(&e.raw_os_error()) => {
-            Ok(access(dir, AccessFlags::W_OK | AccessFlags::X_OK).map(|()| None)?)
+            access(dir, AccessFlags::W_OK | AccessFlags::X_OK).map(|()| None)?
         }
-        Err(e) => Err(e),
+        Err(e) => return Err(e),
+    };
+    match std::fs::remove_dir(path) {
+        Err(e) if ![ErrorKind::NotADirectory, ErrorKind::NotFound].contains(&e.kind()) => Err(e),
+        _ => Ok(file),
     }
 }
 

@@ -464,6 +464,20 @@ fn files_where_binfmt_misc_is_not_seen_stay_as_they_are() {
     s.compare();
 }
 
+/// As in /tmp; those that `chattr +i` protects are the same to the kernel.
+#[test]
+fn a_dry_run_of_an_export_sees_what_may_not_be_replaced() {
+    let Some(mut s) = Sandbox::with_many_users() else { return };
+    s.quietly("mkdir -m 1777 /all; echo theirs >/all/qemu-arm.conf; chmod 666 /all/*; ln -s /not/here /all/qemu-mips.conf");
+    for run in ["--dry-run ", ""] {
+        s.step(&format!(
+            "setpriv --reuid 1000 --regid 1000 --clear-groups qus export binfmt.d {run}--path /qus/bin -e /all arm mips s390x >/dev/null"
+        ));
+    }
+    s.step("ls -A /all; cat /all/qemu-arm.conf");
+    s.compare();
+}
+
 #[test]
 fn nothing_is_said_of_handlers_that_cannot_be_looked_at() {
     let Some(mut s) = watched() else { return };
