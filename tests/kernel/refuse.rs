@@ -479,6 +479,14 @@ fn a_dry_run_of_an_export_sees_what_may_not_be_replaced() {
 }
 
 #[test]
+fn a_reached_limit_on_user_namespaces_is_named() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly("echo 1 >/proc/sys/user/max_user_namespaces");
+    s.step("unshare --user qus run --targets arm -- /bin/true");
+    s.compare();
+}
+
+#[test]
 fn nothing_is_said_of_handlers_that_cannot_be_looked_at() {
     let Some(mut s) = watched() else { return };
     s.quietly("qus -q install arm");
