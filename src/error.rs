@@ -179,7 +179,9 @@ const fn usual_hint(step: Step, errno: Errno) -> Option<&'static str> {
             "run as root, or run the container with --privileged or --cap-add SYS_ADMIN \
              (on AppArmor hosts also --security-opt apparmor=unconfined)"
         }
-        (Step::Watch, Errno::EMFILE) => "raise the sysctl fs.inotify.max_user_instances",
+        (Step::Watch, Errno::EMFILE) => {
+            "raise the sysctls fs.inotify.max_user_instances and user.max_inotify_instances"
+        }
         (Step::Register | Step::Remove | Step::Disable | Step::Lock, Errno::EPERM | Errno::EACCES) => {
             "only the root user of the user namespace that owns this binfmt_misc may write to it: \
              run as root, or with --privileged"
