@@ -32,11 +32,18 @@ pub(crate) struct Outer {
     pub(crate) arches: Vec<&'static Arch>,
     /// Handlers for other files, if an outer binfmt_misc is in sight.
     pub(crate) others: Vec<String>,
+    /// They may be its own: what runs their programs can't be traced (kernel.yama.ptrace_scope=3, emulation).
+    pub(crate) is_doubtful: bool,
 }
 
 impl Outer {
     pub(crate) const fn is_empty(&self) -> bool {
         self.arches.is_empty() && self.others.is_empty()
+    }
+
+    /// What a first mount does to them.
+    pub(crate) const fn would(&self) -> &'static str {
+        if self.is_doubtful { "may" } else { "would" }
     }
 
     /// The names of both.
@@ -146,7 +153,7 @@ impl Namespaces {
                 Err(error) => unclear = Some(error),
             }
         }
-        let Some(arches) = taken_by_outer_handlers()? else { return Ok(Outer::default()) };
+        let Some((arches, is_doubtful)) = taken_by_outer_handlers()? else { return Ok(Outer::default()) };
         let mut others = Vec::new();
         for binfmt in seen.into_iter().map(Binfmt::at) {
             let is_binfmt =
@@ -163,7 +170,7 @@ impl Namespaces {
         match unclear {
             // They may be its own.
             Some(error) if !(arches.is_empty() && others.is_empty()) => Err(error),
-            _ => Ok(Outer { arches, others }),
+            _ => Ok(Outer { arches, others, is_doubtful }),
         }
     }
 
@@ -186,9 +193,10 @@ impl Namespaces {
             let mount = || mounts::enter_private_namespace().map_err(|e| e.errno());
             sys::in_child(mount)
                 .map_err(|e| self.explain(Error::new(Step::Unshare, "the mount namespace", e)))?;
-            let names = outer.names();
+            let (would, names) = (outer.would(), outer.names());
+            let run = if outer.is_doubtful { "seem to run" } else { "run" };
             let why = format!(
-                "a first mount of binfmt_misc would hide the outer handlers for good, which run {names}"
+                "a first mount of binfmt_misc {would} hide the outer handlers for good, which {run} {names}"
             );
             return Err(failed(why)
                 .hint("run `qus list` on the host, or where binfmt_misc of this namespace is mounted"));
@@ -232,15 +240,15 @@ impl Namespaces {
     }
 }
 
-/// The architectures that outer handlers take; without flag `F`, an emulator may be in other root directories alone. `None` if this user
-/// namespace has an instance already: the emulator of a program that runs is on a file system that it mounted, in no mount of this
+/// The architectures that outer handlers take, and whether they may be its own; without flag `F`, an emulator may be in other root
+/// directories alone. `None` if this user namespace has an instance already: the emulator of a program that runs is on a file system that it mounted, in no mount of this
 /// mount namespace, as with each anchor of qus.
 ///
 /// # Errors
 /// [`Step::Prove`] if programs can't be tried; [`Step::Read`] if /proc doesn't tell.
-fn taken_by_outer_handlers() -> Result<Option<Vec<&'static Arch>>> {
+fn taken_by_outer_handlers() -> Result<Option<(Vec<&'static Arch>, bool)>> {
     if !probe::may_be_taken() {
-        return Ok(Some(Vec::new()));
+        return Ok(Some((Vec::new(), false)));
     }
     let rows = probe::survey();
     if let Some((arch, verdict, _)) = probe::untried(&rows) {
@@ -261,8 +269,11 @@ fn taken_by_outer_handlers() -> Result<Option<Vec<&'static Arch>>> {
         Verdict::Refused(errno) => *errno != Errno::ENOEXEC,
         _ => false,
     };
-    let taken = rows.into_iter().filter(|(_, verdict, native)| is_taken(verdict) && !native.is_yes());
-    Ok(Some(taken.map(|(arch, ..)| arch).collect()))
+    let taken: Vec<_> =
+        rows.into_iter().filter(|(_, verdict, native)| is_taken(verdict) && !native.is_yes()).collect();
+    let is_untraced = |v: &Verdict| matches!(v, Verdict::Ran { by: RanBy::Unknown, .. });
+    let is_doubtful = taken.iter().any(|(_, verdict, _)| is_untraced(verdict));
+    Ok(Some((taken.into_iter().map(|(arch, ..)| arch).collect(), is_doubtful)))
 }
 
 /// Does a handler take what this one takes, as far as can be tried? If none does, a nearer binfmt_misc hides it already.

@@ -155,7 +155,8 @@ fn see_what_goes_on(jobs: &[Job], outer: &Outer, request: &Install, report: &Rep
         return Ok(());
     }
     let why = format!(
-        "not all would run that the host's handlers run, which it would no longer see: {}",
+        "not all would run that the host's handlers run, which it {} no longer see: {}",
+        outer.would(),
         outer.names()
     );
     Err(Error::new(Step::Register, HERE, why).hint(DO_WITHOUT))
@@ -173,6 +174,10 @@ fn attempt(jobs: &mut [Job], run: Run<'_>, outer: &mut Outer, report: &mut Repor
         let is_shown = |job: &&mut Job| request.dry_run && !job.is_native;
         jobs.iter_mut().filter(is_shown).for_each(|job| job.state = State::Registered);
     })?;
+    // A first mount shows none: those of the host were hidden already.
+    if instance == Instance::Own && !site.entries.is_empty() {
+        *outer = Outer::default();
+    }
     let done = steps(&mut site, jobs, request, report);
     if done.is_ok() && !is_missed(request, report) {
         site.note_lost_flags(report);

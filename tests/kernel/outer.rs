@@ -180,6 +180,17 @@ SH
     s.compare();
 }
 
+/// As with the sysctl kernel.yama.ptrace_scope=3.
+#[test]
+fn handlers_that_cannot_be_traced_are_not_said_to_be_outer_ones() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly("qus install arm");
+    for command in ["list", "status", "remove arm", "install --dry-run s390x", "install s390x"] {
+        s.step(&format!("strace -f -qq -o /dev/null -e trace=none qus {command}"));
+    }
+    s.compare();
+}
+
 #[test]
 fn a_hold_that_has_ended_says_what_stays_hidden() {
     let Some(mut s) = with_outer_handlers() else { return };

@@ -165,14 +165,15 @@ fn also_needed(
         why = format!("{why}, and {what} {names}");
     }
     if !why.is_empty() {
-        let why = format!("it would no longer see the host's handlers{why}");
+        let why = format!("it {} no longer see the host's handlers{why}", outer.would());
         return Err(Error::new(Step::Register, HERE, why).hint(DO_WITHOUT));
     }
     // Nothing else keeps the first binfmt_misc of a namespace.
     if !request.options.persistent && request.hold.is_none() {
         let names = outer.names();
         let why = format!(
-            "nothing in this user namespace would keep them, and it would no longer see the host's: {names}"
+            "nothing in this user namespace would keep them, and it {} no longer see the host's: {names}",
+            outer.would()
         );
         return Err(Error::new(Step::Keep, "the handlers", why)
             .hint("set flag F, as `qus install` does; or keep the container running with `qus hold`"));
@@ -204,14 +205,16 @@ pub(super) fn note_shadowed_handlers(
     let (replaced, mut lost): (Vec<&str>, Vec<&str>) = names.partition(|name| is_there(name));
     lost.extend(outer.others.iter().map(String::as_str));
     let replaced = replaced.into_iter().filter(|name| !is_asked(name)).collect();
-    let (sees, also, no_longer) = match request.dry_run {
-        false => ("no longer sees", "also registered here", "no longer run here"),
-        true => ("would no longer see", "it would also register", "would no longer run here"),
+    let (would, see, also) = match request.dry_run {
+        false => (String::new(), "sees", "also registered here"),
+        true => (format!("{} ", outer.would()), "see", "it would also register"),
     };
-    for (names, what) in [(replaced, also), (lost, no_longer)] {
+    for (names, what) in [(replaced, also), (lost, &*format!("{would}no longer run here"))] {
         if !names.is_empty() {
             let names = names.join(" ");
-            report.note(format!("this user namespace {sees} the host's handlers: {what}: {names}"));
+            report.note(format!(
+                "this user namespace {would}no longer {see} the host's handlers: {what}: {names}"
+            ));
         }
     }
 }
