@@ -182,6 +182,12 @@ const fn usual_hint(step: Step, errno: Errno) -> Option<&'static str> {
         (Step::Watch, Errno::EMFILE) => {
             "raise the sysctls fs.inotify.max_user_instances and user.max_inotify_instances"
         }
+        (Step::Watch, Errno::ENOSPC) => {
+            "raise the sysctls fs.inotify.max_user_watches and user.max_inotify_watches"
+        }
+        (Step::Unshare, Errno::ENOSPC) => {
+            "a limit is reached: the sysctl user.max_mnt_namespaces or user.max_user_namespaces, or 32 in one another"
+        }
         (Step::Register | Step::Remove | Step::Disable | Step::Lock, Errno::EPERM | Errno::EACCES) => {
             "only the root user of the user namespace that owns this binfmt_misc may write to it: \
              run as root, or with --privileged"

@@ -43,8 +43,7 @@ fn prepare(targets: &Targets, options: &HandlerOptions) -> Result<()> {
         Some(allowed) => {
             error.hint(format!("the kernel must allow users their own namespaces: `sysctl {allowed}`"))
         }
-        None if error.why == Cause::Errno(Errno::ENOSPC) => error
-            .hint("a limit is reached: the sysctl user.max_user_namespaces, or 32 of them in one another"),
+        None if error.why == Cause::Errno(Errno::ENOSPC) => error,
         None => {
             error.hint("this requires Linux 6.7 and unprivileged user namespaces, which no chroot may make")
         }

@@ -28,7 +28,9 @@ fn without_inotify_another_tools_handler_stays() {
         s.step(&format!("qus {run}"));
         assert_eq!(s.quietly("cat /mnt/qemu-arm; /foreign/busybox-arm true"), before, "{run}");
     }
-    s.quietly("echo 100 >/proc/sys/user/max_inotify_instances");
+    s.quietly("echo 100 >/proc/sys/user/max_inotify_instances; echo 0 >/proc/sys/user/max_inotify_watches");
+    s.step("qus -s -- -p -t arm");
+    s.quietly("echo 100 >/proc/sys/user/max_inotify_watches");
     s.step("qus -s -- -p arm");
     s.compare();
 }

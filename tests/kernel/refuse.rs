@@ -479,10 +479,14 @@ fn a_dry_run_of_an_export_sees_what_may_not_be_replaced() {
 }
 
 #[test]
-fn a_reached_limit_on_user_namespaces_is_named() {
+fn a_reached_limit_on_namespaces_is_named() {
     let Some(mut s) = Sandbox::new() else { return };
     s.quietly("echo 1 >/proc/sys/user/max_user_namespaces");
     s.step("unshare --user qus run --targets arm -- /bin/true");
+    s.quietly("echo 0 >/proc/sys/user/max_mnt_namespaces");
+    s.step("qus list");
+    s.step("qus doctor | grep -A 1 binfmt_misc");
+    s.quietly("echo 100 >/proc/sys/user/max_mnt_namespaces");
     s.compare();
 }
 
