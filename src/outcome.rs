@@ -32,6 +32,8 @@ pub enum Outcome {
         supported: Vec<&'static str>,
         /// The names of the handlers that are enabled.
         emulators: Vec<String>,
+        /// Could all programs be tried?
+        is_known: bool,
     },
     /// Programs of these architectures ran.
     Checked {

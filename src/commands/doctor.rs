@@ -49,8 +49,12 @@ pub(super) fn doctor(report: &mut Report) -> Done {
         }
         Err(error) => {
             let remedy = error.hint.clone();
-            let broken = finding("binfmt_misc", Grade::Broken, error.why.to_string(), None);
-            findings.push(Finding { remedy, ..broken });
+            // A number alone says nothing of the call.
+            let seen = match &error.why {
+                Cause::Found(why) => why.clone(),
+                Cause::Errno(_) => error.to_string(),
+            };
+            findings.push(Finding { remedy, ..finding("binfmt_misc", Grade::Broken, seen, None) });
             (Vec::new(), false, None)
         }
     };
@@ -476,16 +480,15 @@ fn targets(rows: &[Surveyed], entries: &[Entry]) -> Vec<Finding> {
         let names: Vec<_> = ran.map(|(arch, ..)| arch.name).collect();
         if names.is_empty() { "none".to_owned() } else { names.join(" ") }
     };
+    if let Some((arch, verdict, _)) = probe::untried(rows) {
+        let error = probe::failure(arch, verdict);
+        let seen = format!("cannot tell what runs: {}", error.why);
+        return vec![finding("programs", Grade::Broken, seen, error.hint.as_deref())];
+    }
     let mut findings = vec![
         finding("native", Grade::Good, names(true), None),
         finding("emulated", Grade::Good, names(false), None),
     ];
-    if let Some((arch, verdict, _)) = probe::untried(rows) {
-        let error = probe::failure(arch, verdict);
-        let seen = format!("cannot tell what runs: {}", error.why);
-        findings.push(finding("programs", Grade::Broken, seen, error.hint.as_deref()));
-        return findings;
-    }
     for (arch, verdict, native) in rows.iter().filter(|(_, verdict, _)| !verdict.ran()) {
         let (mut names, mut removals) = (String::new(), String::new());
         for taker in entries.iter().filter(|e| probe::takes(e, arch)) {

@@ -17,9 +17,9 @@ pub(super) fn status(at: Option<&Path>, report: &mut Report) -> Done {
         report.note("binfmt_misc is disabled: the kernel uses no handler");
     }
     let rows = probe::survey();
-    if let Some((arch, verdict, _)) = probe::untried(&rows) {
-        report.errors.push(probe::failure(arch, verdict).about("programs"));
-    }
+    let untried = probe::untried(&rows);
+    report.errors.extend(untried.map(|(arch, verdict, _)| probe::failure(arch, verdict).about("programs")));
+    let is_known = untried.is_none();
     let rows = rows.into_iter().filter(|(_, verdict, _)| verdict.ran());
     let (mut native, emulated): (Vec<_>, Vec<_>) = rows.partition(|(.., native)| native.is_yes());
     native.sort_by_key(|(arch, ..)| arch.name != host::arch().name);
@@ -32,5 +32,5 @@ pub(super) fn status(at: Option<&Path>, report: &mut Report) -> Done {
     let mut emulators: Vec<_> = entries.into_iter().filter(|e| e.enabled).map(|e| e.name).collect();
     // Bytes that aren't UTF-8 all look alike.
     emulators.dedup();
-    Ok(Outcome::Status { supported, emulators })
+    Ok(Outcome::Status { supported, emulators, is_known })
 }

@@ -36,7 +36,7 @@ pub(super) fn document<'a>(
                 fields.push(("enabled", Json::Bool(*enabled)));
                 fields.push(("handlers", Json::list(entries.iter().map(handler))));
             }
-            Outcome::Status { supported, emulators } => {
+            Outcome::Status { supported, emulators, .. } => {
                 fields.push(("supported", Json::texts(supported)));
                 fields.push(("emulators", Json::texts(emulators)));
             }

@@ -14,12 +14,13 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Text(text) => (*text).to_owned(),
         Outcome::Listing { entries, enabled } => listing(entries, *enabled),
-        Outcome::Status { supported, emulators } => {
-            let list = |title: &str, items: String| {
-                let items = if items.is_empty() { "none".to_owned() } else { items };
+        Outcome::Status { supported, emulators, is_known } => {
+            let list = |title: &str, items: String, none: &str| {
+                let items = if items.is_empty() { none.to_owned() } else { items };
                 format!("{title}: {}\n", printable(&items))
             };
-            list("runs here", supported.join(" ")) + &list("handlers", emulators.join(" "))
+            let none = if *is_known { "none" } else { "unknown" };
+            list("runs here", supported.join(" "), none) + &list("handlers", emulators.join(" "), "none")
         }
         Outcome::Checked { results } => {
             let row = |a: &CheckResult| {

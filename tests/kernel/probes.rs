@@ -131,6 +131,7 @@ fn status_is_an_error_where_nothing_can_be_tried() {
     s.step("qus status");
     s.quietly("echo 2 >/proc/sys/vm/memfd_noexec");
     s.step("qus status");
+    s.step("qus doctor | grep -E ' (native|emulated|programs):'");
     s.step("qus");
     s.quietly("echo 0 >/proc/sys/vm/memfd_noexec");
     // Out of processes, all of a sudden.
