@@ -283,6 +283,19 @@ fn what_a_hold_could_not_try_is_not_said_to_fail() {
     s.compare();
 }
 
+#[test]
+fn a_new_handler_that_was_disabled_is_not_said_to_be_removed() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly("mount -t binfmt_misc b /mnt");
+    for change in ["echo 0 >/mnt/qemu-arm", "echo -1 >/mnt/qemu-arm"] {
+        s.step(&format!(
+            "strace -qq -o /dev/null -P /qus/anchor/register -e trace=write -e inject=write:delay_exit=2s:when=2 \
+             qus install arm & await ls /mnt/qemu-arm; {change}; wait $!; ls /mnt"
+        ));
+    }
+    s.compare();
+}
+
 /// What it holds open can't be known while it is disabled.
 #[test]
 fn a_disabled_handler_is_not_lost_with_its_successor() {

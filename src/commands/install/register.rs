@@ -195,7 +195,9 @@ impl Site<'_> {
             false => self.entries.contains(e),
         };
         if !there.is_some_and(is_right) {
-            return Err(Error::new(Step::Register, name, "another process removed it while qus was running"));
+            let what = if there.is_some() { "replaced or disabled" } else { "removed" };
+            let why = format!("another process {what} it while qus was running");
+            return Err(Error::new(Step::Register, name, why));
         }
         let path = job.rule.interpreter.as_str();
         if let Some(emulator) = job.emulator.as_deref().filter(|_| job.is_new())
