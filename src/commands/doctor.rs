@@ -355,11 +355,14 @@ fn handler(e: &Entry, entries: &[Entry], rows: &[Surveyed], place: Namespaces, e
             // Disabled on purpose.
             (Grade::Good, format!("third-party, disabled: {interpreter}"))
         }
-        _ if e.is_trial() => (Grade::Warning, "left by an interrupted run of qus".to_owned()),
-        _ if !e.enabled => (Grade::Broken, "disabled".to_owned()),
-        _ if stood_in_for(e).is_some() => {
-            (Grade::Warning, "a stand-in, left by an interrupted run of qus: it runs the programs".to_owned())
+        _ if e.is_trial() => {
+            (Grade::Warning, "left by a run of qus, unless that is still at work".to_owned())
         }
+        _ if !e.enabled => (Grade::Broken, "disabled".to_owned()),
+        _ if stood_in_for(e).is_some() => (
+            Grade::Warning,
+            "a stand-in, left by a run of qus, unless that is still at work: it runs the programs".to_owned(),
+        ),
         (Some((arch, ..)), _) => {
             let name = arch.name;
             (

@@ -284,6 +284,17 @@ fn what_a_hold_could_not_try_is_not_said_to_fail() {
 }
 
 #[test]
+fn a_run_at_work_is_not_said_to_be_interrupted() {
+    let Some(mut s) = Sandbox::new() else { return };
+    s.quietly("mount -t binfmt_misc b /mnt");
+    s.step(
+        "strace -qq -o /dev/null -P /qus/anchor/register -e trace=write -e inject=write:delay_exit=2s:when=1 \
+         qus install --quiet arm & await ls /mnt/qemu-arm.new; qus doctor | grep 'arm.new:'; wait $!",
+    );
+    s.compare();
+}
+
+#[test]
 fn a_new_handler_that_was_disabled_is_not_said_to_be_removed() {
     let Some(mut s) = Sandbox::new() else { return };
     s.quietly("mount -t binfmt_misc b /mnt");
