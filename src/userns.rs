@@ -241,8 +241,8 @@ impl Namespaces {
 }
 
 /// The architectures that outer handlers take, and whether they may be its own; without flag `F`, an emulator may be in other root
-/// directories alone. `None` if this user namespace has an instance already: the emulator of a program that runs is on a file system that it mounted, in no mount of this
-/// mount namespace, as with each anchor of qus.
+/// directories alone. `None` if this user namespace has an instance already: the emulator of a program that runs is on a file system
+/// that it mounted, in no mount of this mount namespace, as with each anchor of qus.
 ///
 /// # Errors
 /// [`Step::Prove`] if programs can't be tried; [`Step::Read`] if /proc doesn't tell.
