@@ -315,7 +315,7 @@ fn a_disabled_handler_is_not_lost_with_its_successor() {
     let slowly =
         "strace -qq -o /dev/null -P /qus/anchor/register -e trace=write -e inject=write:delay_exit=2s:when=1";
     s.step(&format!(
-        "{slowly} qus install --path /own arm & await ls /mnt/qemu-arm.new; touch /own/qemu-arm-static; wait $!; ls /mnt"
+        "{slowly} qus install --path /own arm & await ls /mnt/qemu-arm.new; touch --date=@1 /own/qemu-arm-static; wait $!; ls /mnt"
     ));
     s.compare();
 }
