@@ -42,15 +42,20 @@ if [ $# -gt 5 ]; then
     mount --bind "$6" "$1/arm64v8"
 fi
 ln -s /qus/register "$1/path/qus"
-# await [-p PID] COMMAND… – until it succeeds, that process has ended (nobody may have reaped it), or half a minute is over.
+# await [-p PID] COMMAND… – until it succeeds, that process has ended (nobody may have reaped it), or half a minute is over. Whether
+# it has is seen by the shell alone: other programs take most of the time.
 cat >"$1/path/await" <<'SH'
 #!/bin/sh
 pid=$$ tries=0
 [ "$1" != -p ] || { pid=$2 && shift 2; }
+is_up() {
+    while read -r key state _ && [ "$key" != State: ]; do :; done 2>/dev/null <"/proc/$pid/status" || return
+    [ "${state:-Z}" != Z ]
+}
 until "$@" >/dev/null 2>&1; do
-    grep -qs '^State:.[^Z]' "/proc/$pid/status" || exit
-    [ $((tries += 1)) -lt 1500 ] || { echo "await: still not so: $*" >&2 && exit 1; }
-    sleep 0.02
+    is_up || exit
+    [ $((tries += 1)) -lt 600 ] || { echo "await: still not so: $*" >&2 && exit 1; }
+    sleep 0.05
 done
 SH
 # clean – removes all handlers of this user namespace: those that are anchored outlive it, and nobody could remove them then. By a
